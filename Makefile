@@ -1,0 +1,41 @@
+# make demo   the main job end to end, on a fresh machine    make test   all tests
+# make check  format, lint, types, import rules, tests       make bench  the benchmarks
+VENV ?= .venv
+PYTHON ?= python3
+BIN := $(VENV)/bin
+STUDY ?=
+
+.PHONY: demo test check lint bench clean
+
+demo: $(VENV)/.installed
+	@sh tools/peers.sh demo
+	@$(BIN)/python -m tools.demo $(STUDY)
+
+test: $(VENV)/.installed-dev
+	@sh tools/peers.sh test
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+check: lint test
+
+bench: $(VENV)/.installed-dev
+	@sh tools/peers.sh demo
+	$(BIN)/python -m bench.latency
+
+$(VENV)/.installed: pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@ $(VENV)/.installed
+
+clean:
+	rm -rf $(VENV) demo-out .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,1 @@
+"""The job table: the only state that processes share."""

@@ -1,0 +1,170 @@
+"""Part 10 bytes in and out of the data folder; atomic, durable, never re-encoded.
+
+A file appears under its name only when it is whole and on disk: temporary name, fsync, rename,
+fsync of the folder. What a crash leaves behind bears the suffix ``.part`` and is swept at start.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import time
+import uuid
+from collections.abc import Iterable
+from pathlib import Path
+
+from db.errors import InvalidUID
+
+PARTIAL_SUFFIX = ".part"
+# Leading zeros break PS3.5 section 9.1, but devices write them and they make no path unsafe.
+_UID = re.compile(r"[0-9]+(\.[0-9]+)*")
+_STALE_SECONDS = 3600.0
+
+
+def checked_uid(value: str, name: str) -> str:
+    """Return ``value`` if it is a UID that may become part of a path.
+
+    Raises
+    ------
+    InvalidUID
+        It is empty, over 64 characters, or holds anything but digits and single dots
+        (PS3.5 section 9.1). The message names the element, not the value.
+    """
+    if len(value) > 64 or not _UID.fullmatch(value):
+        raise InvalidUID(f"{name} is not a UID: 1 to 64 digits and dots are allowed")
+    return value
+
+
+class StagedFile:
+    """Bytes that are on disk but bear no name yet.
+
+    Leaving the ``with`` block discards them unless they were published.
+
+    Attributes
+    ----------
+    size
+        Bytes.
+    """
+
+    def __init__(self, archive: Archive, partial: Path, size: int) -> None:
+        self._archive = archive
+        self._partial = partial
+        self.size = size
+
+    def publish(self, path: str) -> None:
+        """Give the file its name, relative to the data folder, and make the name durable."""
+        target = self._archive.full_path(path)
+        self._archive._make_folder(target.parent)
+        self._partial.rename(target)
+        _fsync_folder(target.parent)
+
+    def __enter__(self) -> StagedFile:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._partial.unlink(missing_ok=True)
+
+
+class Archive:
+    """The files below one data folder.
+
+    Parameters
+    ----------
+    data_dir
+        The data folder; made if it does not exist. Paths handed out are relative to it.
+    """
+
+    def __init__(self, data_dir: Path) -> None:
+        self.root = data_dir
+        self.root.mkdir(parents=True, exist_ok=True)
+
+    def instance_path(self, study_uid: str, sop_instance_uid: str) -> str:
+        """Relative path of a received instance.
+
+        Raises
+        ------
+        InvalidUID
+            One of the two is not a UID.
+        """
+        study = checked_uid(study_uid, "Study Instance UID (0020,000D)")
+        instance = checked_uid(sop_instance_uid, "SOP Instance UID (0008,0018)")
+        return f"archive/{_shard(study)}/{study}/{instance}.dcm"
+
+    def result_path(self, job_id: int, attempt: int, sop_instance_uid: str) -> str:
+        """Relative path of a result.
+
+        Each attempt has a folder of its own, so that a late twin of a job that lost its lease
+        cannot overwrite what is being delivered.
+        """
+        instance = checked_uid(sop_instance_uid, "SOP Instance UID (0008,0018)")
+        return f"results/{job_id // 1000:06d}/{job_id}-{attempt}/{instance}.dcm"
+
+    def stage(self, chunks: Iterable[bytes | memoryview]) -> StagedFile:
+        """Bring bytes to the disk under a temporary name.
+
+        Raises
+        ------
+        OSError
+            The disk is full or refuses; nothing is left behind.
+        """
+        folder = self.root / "spool"
+        self._make_folder(folder)
+        partial = folder / f"{uuid.uuid4().hex}{PARTIAL_SUFFIX}"
+        try:
+            with partial.open("xb") as file:
+                for chunk in chunks:
+                    file.write(chunk)
+                file.flush()
+                os.fsync(file.fileno())
+                size = file.tell()
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+        return StagedFile(self, partial, size)
+
+    def write(self, path: str, chunks: Iterable[bytes | memoryview]) -> int:
+        """Write a file durably and return its size in bytes.
+
+        Raises
+        ------
+        OSError
+            The disk is full or refuses; nothing is left behind.
+        """
+        with self.stage(chunks) as staged:
+            staged.publish(path)
+            return staged.size
+
+    def full_path(self, path: str) -> Path:
+        """Absolute path of a stored file."""
+        return self.root / path
+
+    def sweep(self) -> int:
+        """Remove what crashes left half-written over an hour ago; return how many files."""
+        stale = time.time() - _STALE_SECONDS
+        swept = 0
+        for partial in (self.root / "spool").glob(f"*{PARTIAL_SUFFIX}"):
+            if partial.stat().st_mtime < stale:
+                partial.unlink(missing_ok=True)
+                swept += 1
+        return swept
+
+    def _make_folder(self, folder: Path) -> None:
+        if folder.is_dir():
+            return
+        self._make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        _fsync_folder(folder.parent)
+
+
+def _shard(study_uid: str) -> str:
+    """Two hexadecimal digits, so that no folder grows to hundreds of thousands of entries."""
+    return hashlib.sha256(study_uid.encode("ascii")).hexdigest()[:2]
+
+
+def _fsync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,119 @@
+"""Opens the database and hands out transactions.
+
+SQLite runs in WAL mode with ``synchronous=FULL``: a committed row survives a power cut. Writers
+take the lock at once (``BEGIN IMMEDIATE``), because a transaction that upgrades from reading to
+writing may fail where waiting would have helped.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+
+from db.errors import StoreError
+from db.schema import Base
+
+_WRITES = "wetread_writes"
+_BUSY_SECONDS = 30.0
+
+
+class Database:
+    """One engine and its transactions; safe to share between threads.
+
+    Parameters
+    ----------
+    url
+        SQLAlchemy URL, ``sqlite:///path`` or ``postgresql+psycopg://user:password@host/name``.
+
+    Raises
+    ------
+    StoreError
+        The URL cannot be read or names another kind of database.
+    """
+
+    def __init__(self, url: str) -> None:
+        try:
+            parsed = make_url(url)
+            backend = parsed.get_backend_name()
+            if backend not in ("sqlite", "postgresql"):
+                raise StoreError(f"database {backend!r}: use sqlite or postgresql+psycopg")
+            if backend == "sqlite" and parsed.database:
+                Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+            options = {"timeout": _BUSY_SECONDS} if backend == "sqlite" else {}
+            self.engine: Engine = create_engine(
+                parsed, connect_args=options, pool_pre_ping=backend == "postgresql"
+            )
+        except (ArgumentError, NoSuchModuleError) as error:
+            raise StoreError(f"database URL cannot be used: {error}") from error
+        self.is_sqlite = backend == "sqlite"
+        if self.is_sqlite:
+            _prepare_sqlite(self.engine)
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """Open a transaction that writes; commits on leaving, rolls back on an exception."""
+        with self.engine.connect() as connection:
+            connection = connection.execution_options(**{_WRITES: True})
+            with connection.begin():
+                yield connection
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """Open a transaction that only reads; sees one consistent state."""
+        with self.engine.connect() as connection:
+            connection = connection.execution_options(**{_WRITES: False})
+            with connection.begin():
+                yield connection
+
+    def close(self) -> None:
+        """Close all pooled connections."""
+        self.engine.dispose()
+
+
+def now(connection: Connection) -> float:
+    """Seconds since 1970 UTC by the clock all processes share: the server's, or this host's."""
+    if connection.dialect.name == "postgresql":
+        return float(
+            connection.execute(text("select extract(epoch from clock_timestamp())")).scalar_one()
+        )
+    return time.time()
+
+
+def insert_ignoring(connection: Connection, table: type[Base], values: dict[str, Any]) -> Any:
+    """Insert a row unless its key is taken; its first primary key column, or None if it was.
+
+    A second transaction with the same key waits for the first, so exactly one inserts.
+    """
+    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+    target = table.metadata.tables[table.__tablename__]
+    return connection.execute(
+        dialect.insert(target)
+        .values(**values)
+        .on_conflict_do_nothing()
+        .returning(next(iter(target.primary_key.columns)))
+    ).scalar_one_or_none()
+
+
+def _prepare_sqlite(engine: Engine) -> None:
+    @event.listens_for(engine, "connect")
+    def _on_connect(connection: sqlite3.Connection, _record: object) -> None:
+        connection.isolation_level = None  # this module says BEGIN, not the driver
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.execute("PRAGMA synchronous=FULL")
+        cursor.execute("PRAGMA foreign_keys=ON")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def _on_begin(connection: Connection) -> None:
+        writes = connection.get_execution_options().get(_WRITES, True)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

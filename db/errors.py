@@ -1,0 +1,35 @@
+"""What can go wrong with the job table and the archive.
+
+::
+
+    StoreError              base
+    |-- SchemaError         the database is older or newer than this program
+    |-- IllegalMove         a job or delivery is not in a state that allows the move
+    |-- NotFound            no such job, study or delivery
+    |-- LeaseLost           another worker holds the lease now; discard what was made
+    `-- InvalidUID          a peer's string is not a UID and must not become a path
+"""
+
+
+class StoreError(Exception):
+    """The job table or the archive cannot do what was asked."""
+
+
+class SchemaError(StoreError):
+    """The database schema does not belong to this version of the program."""
+
+
+class IllegalMove(StoreError):
+    """The state of a job or delivery does not allow the move; the message names both."""
+
+
+class NotFound(StoreError):
+    """No such job, study or delivery."""
+
+
+class LeaseLost(StoreError):
+    """The lease ran out and the work belongs to somebody else, or was cancelled."""
+
+
+class InvalidUID(StoreError):
+    """Not a UID (PS3.5 section 9.1)."""

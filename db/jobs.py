@@ -1,0 +1,327 @@
+"""One function per job transition; the legal moves stand in ``db.schema.JOB_MOVES``.
+
+Every function works inside the caller's transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+
+from sqlalchemy import Connection, insert, select, update
+
+from db.engine import insert_ignoring, now
+from db.errors import IllegalMove, LeaseLost, NotFound
+from db.retry import RetryPolicy
+from db.schema import JOB_MOVES, Instance, Job, JobInput, JobState
+from db.studies import StoredInstance
+
+_OPEN = (JobState.QUEUED, JobState.RUNNING)
+
+
+@dataclass(frozen=True)
+class ModelRef:
+    """A model package by name and version."""
+
+    name: str
+    version: str
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A running job and the lease under which this worker may finish it."""
+
+    job_id: int
+    study_uid: str
+    model: ModelRef
+    attempt: int  # 1 for the first
+    created_at: float
+    owner: str
+
+
+def input_digest(instances: Sequence[StoredInstance]) -> str:
+    """Name a set of instances: the same set in any order gives the same name."""
+    lines = sorted(f"{each.sop_instance_uid} {each.digest}" for each in instances)
+    return sha256("\n".join(lines).encode("ascii")).hexdigest()
+
+
+def enqueue(
+    connection: Connection,
+    study_uid: str,
+    model: ModelRef,
+    inputs: Sequence[StoredInstance],
+    priority: int = 0,
+) -> bool:
+    """Queue a model for a study; False if exactly this input was queued or read before.
+
+    A job of the same model that still waits reads the grown study instead of the smaller one.
+    """
+    return _create(connection, study_uid, model, inputs, JobState.QUEUED, None, priority)
+
+
+def skip(
+    connection: Connection,
+    study_uid: str,
+    model: ModelRef,
+    seen: Sequence[StoredInstance],
+    reason: str,
+) -> bool:
+    """Leave a visible "not processed, because"; False if that was said of this input before."""
+    return _create(connection, study_uid, model, seen, JobState.SKIPPED, reason, 0)
+
+
+def claim(
+    connection: Connection, owner: str, lease_seconds: float, retry: RetryPolicy
+) -> Claim | None:
+    """Take the most urgent, then oldest, queued job under a lease; None if there is none.
+
+    Jobs whose lease ran out are given back first. Workers do not wait for each other: on
+    PostgreSQL a row that another worker is taking is passed over.
+    """
+    moment = now(connection)
+    _reclaim(connection, moment, retry)
+    row = connection.execute(
+        select(Job.id, Job.study_uid, Job.model, Job.model_version, Job.attempts, Job.created_at)
+        .where(Job.state == JobState.QUEUED, Job.run_at <= moment)
+        .order_by(Job.priority.desc(), Job.run_at, Job.id)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    ).one_or_none()
+    if row is None:
+        return None
+    connection.execute(
+        update(Job)
+        .where(Job.id == row.id)
+        .values(
+            state=JobState.RUNNING,
+            attempts=row.attempts + 1,
+            started_at=moment,
+            reason=None,
+            lease_owner=owner,
+            lease_until=moment + lease_seconds,
+        )
+    )
+    model = ModelRef(row.model, row.model_version)
+    return Claim(row.id, row.study_uid, model, row.attempts + 1, row.created_at, owner)
+
+
+def inputs(connection: Connection, job_id: int) -> list[tuple[str, str]]:
+    """SOP Instance UID and archive path of each instance a job reads, in order of the UIDs."""
+    rows = connection.execute(
+        select(Instance.sop_instance_uid, Instance.path)
+        .join(JobInput, JobInput.sop_instance_uid == Instance.sop_instance_uid)
+        .where(JobInput.job_id == job_id)
+        .order_by(Instance.sop_instance_uid)
+    )
+    return [(uid, path) for uid, path in rows]
+
+
+def renew(connection: Connection, claim: Claim, lease_seconds: float) -> None:
+    """Heartbeat: hold the lease for longer.
+
+    Raises
+    ------
+    LeaseLost
+        The lease ran out and was given away, or the job was cancelled.
+    """
+    _leave(connection, claim, {"lease_until": now(connection) + lease_seconds})
+
+
+def finish(connection: Connection, claim: Claim) -> None:
+    """Running to done; in the same transaction as the results and the outbox rows.
+
+    Raises
+    ------
+    LeaseLost
+        The job belongs to somebody else now; roll back.
+    """
+    finished_at = now(connection)
+    _leave(connection, claim, {"state": JobState.DONE, "finished_at": finished_at, **_UNLEASED})
+
+
+def fail(connection: Connection, claim: Claim, reason: str, retry: RetryPolicy | None) -> JobState:
+    """Running to queued with backoff, or to dead when nothing is left to try.
+
+    Parameters
+    ----------
+    connection, claim
+        The transaction and the job.
+    reason
+        What went wrong, without patient data.
+    retry
+        The policy, or None for an error that no retry can mend.
+
+    Returns
+    -------
+    JobState
+        Queued or dead.
+
+    Raises
+    ------
+    LeaseLost
+        The job belongs to somebody else now.
+    """
+    moment = now(connection)
+    values: dict[str, object] = {"reason": reason, **_UNLEASED}
+    if retry is not None and claim.attempt < retry.attempts:
+        state = JobState.QUEUED
+        values |= {"state": state, "run_at": moment + retry.wait(claim.attempt)}
+    else:
+        state = JobState.DEAD
+        values |= {"state": state, "finished_at": moment}
+    _leave(connection, claim, values)
+    return state
+
+
+def give_back(connection: Connection, claim: Claim) -> None:
+    """Running to queued, uncounted: the worker stops and has not finished.
+
+    Raises
+    ------
+    LeaseLost
+        The job belongs to somebody else now.
+    """
+    values = {"state": JobState.QUEUED, "attempts": claim.attempt - 1, **_UNLEASED}
+    _leave(connection, claim, values)
+
+
+def cancel(connection: Connection, job_id: int) -> None:
+    """Queued or running to cancelled, by hand; a worker at it finds its lease lost.
+
+    Raises
+    ------
+    NotFound, IllegalMove
+        No such job, or it is in another state.
+    """
+    values = {"finished_at": now(connection), "reason": "cancelled by hand", **_UNLEASED}
+    _move(connection, job_id, JobState.CANCELLED, values)
+
+
+def retry(connection: Connection, job_id: int) -> None:
+    """Dead or cancelled to queued, by hand, with its attempts forgiven.
+
+    Raises
+    ------
+    NotFound, IllegalMove
+        No such job, or it is in another state.
+    """
+    values: dict[str, object] = {
+        "run_at": now(connection),
+        "attempts": 0,
+        "reason": None,
+        "finished_at": None,
+    }
+    _move(connection, job_id, JobState.QUEUED, values)
+
+
+def state_of(connection: Connection, job_id: int) -> JobState:
+    """State of a job.
+
+    Raises
+    ------
+    NotFound
+        There is no such job.
+    """
+    state = connection.execute(
+        select(Job.state).where(Job.id == job_id).with_for_update()
+    ).scalar_one_or_none()
+    if state is None:
+        raise NotFound(f"there is no job {job_id}")
+    return JobState(state)
+
+
+_UNLEASED: dict[str, object] = {"lease_owner": None, "lease_until": None}
+
+
+def _create(
+    connection: Connection,
+    study_uid: str,
+    model: ModelRef,
+    instances: Sequence[StoredInstance],
+    state: JobState,
+    reason: str | None,
+    priority: int,
+) -> bool:
+    moment = now(connection)
+    digest = input_digest(instances)
+    values: dict[str, object] = {
+        "study_uid": study_uid,
+        "model": model.name,
+        "model_version": model.version,
+        "input_digest": digest,
+        "state": state,
+        "reason": reason,
+        "priority": priority,
+        "attempts": 0,
+        "created_at": moment,
+        "run_at": moment,
+        "finished_at": moment if state is JobState.SKIPPED else None,
+    }
+    job_id = insert_ignoring(connection, Job, values)
+    if job_id is None:
+        return False
+    if state is JobState.QUEUED:
+        rows = [{"job_id": job_id, "sop_instance_uid": i.sop_instance_uid} for i in instances]
+        connection.execute(insert(JobInput), rows)
+        _supersede(connection, study_uid, model, job_id)
+    return True
+
+
+def _supersede(connection: Connection, study_uid: str, model: ModelRef, by: int) -> None:
+    """Cancel jobs that still wait: the study grew before anybody read it."""
+    connection.execute(
+        update(Job)
+        .where(
+            Job.study_uid == study_uid,
+            Job.model == model.name,
+            Job.state == JobState.QUEUED,
+            Job.id != by,
+        )
+        .values(
+            state=JobState.CANCELLED,
+            finished_at=now(connection),
+            reason="superseded: further images of this study arrived",
+        )
+    )
+
+
+def _reclaim(connection: Connection, moment: float, retry: RetryPolicy) -> None:
+    expired = connection.execute(
+        select(Job.id, Job.attempts)
+        .where(Job.state == JobState.RUNNING, Job.lease_until < moment)
+        .with_for_update(skip_locked=True)
+    ).all()
+    for job_id, attempts in expired:
+        values: dict[str, object] = {
+            "state": JobState.QUEUED,
+            "reason": "lease lost: the worker stopped while reading",
+            "run_at": moment,
+            **_UNLEASED,
+        }
+        if attempts >= retry.attempts:
+            values |= {"state": JobState.DEAD, "finished_at": moment}
+        connection.execute(update(Job).where(Job.id == job_id).values(**values))
+
+
+def _leave(connection: Connection, claim: Claim, values: dict[str, object]) -> None:
+    """Change a running job if the claim still holds."""
+    changed = connection.execute(
+        update(Job)
+        .where(
+            Job.id == claim.job_id,
+            Job.state == JobState.RUNNING,
+            Job.lease_owner == claim.owner,
+            Job.attempts == claim.attempt,
+        )
+        .values(**values)
+    )
+    if changed.rowcount != 1:
+        raise LeaseLost(f"job {claim.job_id} is no longer leased to {claim.owner}")
+
+
+def _move(connection: Connection, job_id: int, target: JobState, values: dict[str, object]) -> None:
+    state = state_of(connection, job_id)
+    if target not in JOB_MOVES[state]:
+        raise IllegalMove(f"job {job_id} is {state} and cannot become {target}")
+    connection.execute(update(Job).where(Job.id == job_id).values(state=target, **values))

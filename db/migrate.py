@@ -1,0 +1,56 @@
+"""Brings the database to the schema of this program, or refuses one that is newer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, text
+
+from db.engine import Database
+from db.errors import SchemaError
+
+_SCRIPTS = Path(__file__).with_name("migrations")
+_LOCK = 0x77657472  # "wetr": PostgreSQL advisory lock, so that one role migrates and others wait
+
+
+def upgrade(database: Database) -> None:
+    """Create or upgrade the schema; does nothing if it is current.
+
+    Roles that start together wait for the first of them.
+
+    Raises
+    ------
+    SchemaError
+        The database was written by a newer version of this program.
+    """
+    with database.write() as connection:
+        if not database.is_sqlite:
+            connection.execute(text("select pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+        config = _config(connection)
+        script = ScriptDirectory.from_config(config)
+        found = revision(connection)
+        if found == script.get_current_head():
+            return
+        known = {each.revision for each in script.walk_revisions()}
+        if found is not None and found not in known:
+            raise SchemaError(
+                f"the database has schema {found}, which this version does not know; "
+                "run the newer version of wetread that wrote it, or restore a backup"
+            )
+        command.upgrade(config, "head")
+
+
+def revision(connection: Connection) -> str | None:
+    """Schema revision of the database, None if it is empty."""
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def _config(connection: Connection) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(_SCRIPTS))
+    config.attributes["connection"] = connection
+    return config

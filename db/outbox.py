@@ -1,0 +1,293 @@
+"""The outbox: one function per delivery transition; see ``db.schema.DELIVERY_MOVES``.
+
+Every function works inside the caller's transaction. ``post`` shares its transaction with
+``jobs.finish``, so a result is either due for delivery or does not exist.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, Select, select, update
+
+from db.engine import insert_ignoring, now
+from db.errors import LeaseLost, NotFound
+from db.jobs import Claim
+from db.retry import RetryPolicy
+from db.schema import Delivery, DeliveryState, Job, Result
+
+_UNLEASED: dict[str, object] = {"lease_owner": None, "lease_until": None}
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredResult:
+    """A result object in the archive; see ``db.schema.Result`` for the fields."""
+
+    kind: str
+    number: int
+    rank: int
+    sop_class_uid: str
+    sop_instance_uid: str
+    path: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Alternative:
+    """One form in which a result may be sent."""
+
+    result_id: int
+    sop_class_uid: str
+    sop_instance_uid: str
+    path: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parcel:
+    """A delivery under lease.
+
+    Attributes
+    ----------
+    alternatives
+        Best first; the destination gets the first that it accepts.
+    """
+
+    delivery_id: int
+    job_id: int
+    study_uid: str
+    kind: str
+    destination: str
+    attempt: int
+    owner: str
+    alternatives: tuple[Alternative, ...]
+
+
+def post(
+    connection: Connection,
+    claim: Claim,
+    results: Sequence[StoredResult],
+    destinations: Sequence[str],
+) -> None:
+    """Record a job's results and put each into the outbox of every destination."""
+    moment = now(connection)
+    priority = connection.execute(select(Job.priority).where(Job.id == claim.job_id)).scalar_one()
+    for result in results:
+        insert_ignoring(connection, Result, {"job_id": claim.job_id, **vars(result)})
+    for kind, number in sorted({(each.kind, each.number) for each in results}):
+        for destination in destinations:
+            values: dict[str, object] = {
+                "job_id": claim.job_id,
+                "kind": kind,
+                "number": number,
+                "destination": destination,
+                "state": DeliveryState.PENDING,
+                "priority": priority,
+                "attempts": 0,
+                "created_at": moment,
+                "run_at": moment,
+            }
+            insert_ignoring(connection, Delivery, values)
+
+
+def claim(
+    connection: Connection,
+    destination: str,
+    owner: str,
+    lease_seconds: float,
+    limit: int,
+    retry: RetryPolicy,
+) -> list[Parcel]:
+    """Take up to ``limit`` pending deliveries of a destination under a lease, urgent first.
+
+    Deliveries whose lease ran out are given back first; sending one twice is harmless, because
+    the receiver knows the object by its UID.
+    """
+    moment = now(connection)
+    _reclaim(connection, moment, retry)
+    rows = connection.execute(_claimable(destination, moment, limit)).all()
+    parcels = []
+    for row in rows:
+        connection.execute(
+            update(Delivery)
+            .where(Delivery.id == row.id)
+            .values(
+                state=DeliveryState.SENDING,
+                attempts=row.attempts + 1,
+                lease_owner=owner,
+                lease_until=moment + lease_seconds,
+            )
+        )
+        parcels.append(
+            Parcel(
+                delivery_id=row.id,
+                job_id=row.job_id,
+                study_uid=row.study_uid,
+                kind=row.kind,
+                destination=destination,
+                attempt=row.attempts + 1,
+                owner=owner,
+                alternatives=_alternatives(connection, row.job_id, row.kind, row.number),
+            )
+        )
+    return parcels
+
+
+def sent(connection: Connection, parcel: Parcel, result_id: int) -> None:
+    """Sending to sent: the destination answered Success for this object.
+
+    Raises
+    ------
+    LeaseLost
+        The delivery was given to somebody else.
+    """
+    values: dict[str, object] = {
+        "state": DeliveryState.SENT,
+        "sent_at": now(connection),
+        "reason": None,
+        "result_id": result_id,
+    }
+    _leave(connection, parcel, values)
+
+
+def refused(connection: Connection, parcel: Parcel, reason: str) -> None:
+    """Sending to refused: the destination takes no form of this object; its siblings still go.
+
+    Raises
+    ------
+    LeaseLost
+        The delivery was given to somebody else.
+    """
+    _leave(connection, parcel, {"state": DeliveryState.REFUSED, "reason": reason})
+
+
+def fail(connection: Connection, parcel: Parcel, reason: str, retry: RetryPolicy) -> DeliveryState:
+    """Sending to pending with backoff, or to dead when the attempts are used up.
+
+    Raises
+    ------
+    LeaseLost
+        The delivery was given to somebody else.
+    """
+    values: dict[str, object] = {"reason": reason}
+    if parcel.attempt < retry.attempts:
+        state = DeliveryState.PENDING
+        values |= {"run_at": now(connection) + retry.wait(parcel.attempt)}
+    else:
+        state = DeliveryState.DEAD
+    _leave(connection, parcel, values | {"state": state})
+    return state
+
+
+def give_back(connection: Connection, parcel: Parcel) -> None:
+    """Sending to pending, uncounted: the courier stops before it was this one's turn.
+
+    Raises
+    ------
+    LeaseLost
+        The delivery was given to somebody else.
+    """
+    _leave(connection, parcel, {"state": DeliveryState.PENDING, "attempts": parcel.attempt - 1})
+
+
+def retry(connection: Connection, job_id: int) -> int:
+    """Dead and refused deliveries of a job to pending, by hand; return how many.
+
+    Raises
+    ------
+    NotFound
+        There is no such job.
+    """
+    if connection.execute(select(Job.id).where(Job.id == job_id)).one_or_none() is None:
+        raise NotFound(f"there is no job {job_id}")
+    revived = connection.execute(
+        update(Delivery)
+        .where(
+            Delivery.job_id == job_id,
+            Delivery.state.in_([DeliveryState.DEAD, DeliveryState.REFUSED]),
+        )
+        .values(
+            state=DeliveryState.PENDING,
+            attempts=0,
+            run_at=now(connection),
+            reason=None,
+        )
+    )
+    return revived.rowcount
+
+
+def own_instance(connection: Connection, sop_instance_uid: str) -> bool:
+    """Whether this UID names an object that this node made."""
+    row = connection.execute(
+        select(Result.id).where(Result.sop_instance_uid == sop_instance_uid).limit(1)
+    ).one_or_none()
+    return row is not None
+
+
+def _claimable(destination: str, moment: float, limit: int) -> Select[int, int, str, int, int, str]:
+    return (
+        select(
+            Delivery.id,
+            Delivery.job_id,
+            Delivery.kind,
+            Delivery.number,
+            Delivery.attempts,
+            Job.study_uid,
+        )
+        .join(Job, Job.id == Delivery.job_id)
+        .where(
+            Delivery.state == DeliveryState.PENDING,
+            Delivery.destination == destination,
+            Delivery.run_at <= moment,
+        )
+        .order_by(Delivery.priority.desc(), Delivery.run_at, Delivery.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True, of=Delivery)
+    )
+
+
+def _alternatives(
+    connection: Connection, job_id: int, kind: str, number: int
+) -> tuple[Alternative, ...]:
+    rows = connection.execute(
+        select(Result.id, Result.sop_class_uid, Result.sop_instance_uid, Result.path)
+        .where(Result.job_id == job_id, Result.kind == kind, Result.number == number)
+        .order_by(Result.rank)
+    )
+    return tuple(Alternative(*row) for row in rows)
+
+
+def _reclaim(connection: Connection, moment: float, retry: RetryPolicy) -> None:
+    expired = connection.execute(
+        select(Delivery.id, Delivery.attempts)
+        .where(Delivery.state == DeliveryState.SENDING, Delivery.lease_until < moment)
+        .with_for_update(skip_locked=True)
+    ).all()
+    for delivery_id, attempts in expired:
+        dead = attempts >= retry.attempts
+        connection.execute(
+            update(Delivery)
+            .where(Delivery.id == delivery_id)
+            .values(
+                state=DeliveryState.DEAD if dead else DeliveryState.PENDING,
+                reason="lease lost: the courier stopped while sending",
+                run_at=moment,
+                **_UNLEASED,
+            )
+        )
+
+
+def _leave(connection: Connection, parcel: Parcel, values: dict[str, object]) -> None:
+    """Change a delivery under way if the lease still holds, and end the lease."""
+    changed = connection.execute(
+        update(Delivery)
+        .where(
+            Delivery.id == parcel.delivery_id,
+            Delivery.state == DeliveryState.SENDING,
+            Delivery.lease_owner == parcel.owner,
+            Delivery.attempts == parcel.attempt,
+        )
+        .values(**values, **_UNLEASED)
+    )
+    if changed.rowcount != 1:
+        raise LeaseLost(f"delivery {parcel.delivery_id} is no longer leased to {parcel.owner}")

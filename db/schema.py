@@ -1,0 +1,201 @@
+"""The tables. All times are seconds since 1970-01-01 UTC (double precision).
+
+Patient data has no column here: it stays in the archived files.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    String,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+UID = String(64)  # PS3.5 section 9.1
+
+
+class JobState(StrEnum):
+    """Where a job stands; see ``JOB_MOVES``."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    DEAD = "dead"
+    CANCELLED = "cancelled"
+    SKIPPED = "skipped"
+
+
+JOB_MOVES: dict[JobState, frozenset[JobState]] = {
+    JobState.QUEUED: frozenset({JobState.RUNNING, JobState.CANCELLED}),
+    # Back to queued: a retry with backoff, or a lease that ran out or was given back.
+    JobState.RUNNING: frozenset(
+        {JobState.DONE, JobState.QUEUED, JobState.DEAD, JobState.CANCELLED}
+    ),
+    JobState.DONE: frozenset(),
+    JobState.DEAD: frozenset({JobState.QUEUED}),  # by hand
+    JobState.CANCELLED: frozenset({JobState.QUEUED}),  # by hand
+    JobState.SKIPPED: frozenset(),
+}
+
+
+class DeliveryState(StrEnum):
+    """Where one result object's way to one destination stands; see ``DELIVERY_MOVES``."""
+
+    PENDING = "pending"
+    SENDING = "sending"
+    SENT = "sent"
+    DEAD = "dead"
+    REFUSED = "refused"
+
+
+DELIVERY_MOVES: dict[DeliveryState, frozenset[DeliveryState]] = {
+    DeliveryState.PENDING: frozenset({DeliveryState.SENDING}),
+    DeliveryState.SENDING: frozenset(
+        {DeliveryState.SENT, DeliveryState.PENDING, DeliveryState.DEAD, DeliveryState.REFUSED}
+    ),
+    DeliveryState.SENT: frozenset(),
+    DeliveryState.DEAD: frozenset({DeliveryState.PENDING}),  # by hand
+    DeliveryState.REFUSED: frozenset({DeliveryState.PENDING}),  # by hand
+}
+
+
+class Base(DeclarativeBase):
+    """Declarative base; its metadata is what the migrations must produce."""
+
+
+class Study(Base):
+    """A study that has at least one instance here.
+
+    ``due_at`` is the one truth about completion: each arriving instance pushes it out, the
+    release of an association pulls it in, and taking the study for reading clears it.
+    """
+
+    __tablename__ = "study"
+    __table_args__ = (Index("ix_study_due_at", "due_at"),)
+
+    study_uid: Mapped[str] = mapped_column(UID, primary_key=True)
+    first_received_at: Mapped[float] = mapped_column(Double)
+    last_received_at: Mapped[float] = mapped_column(Double)
+    due_at: Mapped[float | None] = mapped_column(Double)
+
+
+class Instance(Base):
+    """One stored SOP instance; ``path`` is relative to the data folder."""
+
+    __tablename__ = "instance"
+    __table_args__ = (Index("ix_instance_study_uid", "study_uid"),)
+
+    sop_instance_uid: Mapped[str] = mapped_column(UID, primary_key=True)
+    study_uid: Mapped[str] = mapped_column(ForeignKey("study.study_uid"))
+    series_uid: Mapped[str] = mapped_column(UID)
+    sop_class_uid: Mapped[str] = mapped_column(UID)
+    transfer_syntax_uid: Mapped[str] = mapped_column(UID)
+    modality: Mapped[str] = mapped_column(String(16))
+    own: Mapped[bool] = mapped_column(Boolean)  # our own result, coming back
+    size: Mapped[int] = mapped_column(BigInteger)  # bytes of the file
+    digest: Mapped[str] = mapped_column(String(64))  # SHA-256 of the data set's bytes
+    path: Mapped[str] = mapped_column(String(255))
+    calling_ae: Mapped[str] = mapped_column(String(16))
+    received_at: Mapped[float] = mapped_column(Double)
+
+
+class Job(Base):
+    """One model reading one state of one study.
+
+    ``input_digest`` names the set of instances that is read, so that an unchanged study is not
+    read twice and a study that grew is.
+    """
+
+    __tablename__ = "job"
+    __table_args__ = (
+        UniqueConstraint(
+            "study_uid", "model", "model_version", "input_digest", name="uq_job_input"
+        ),
+        Index("ix_job_claim", "state", "priority", "run_at"),
+    )
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
+    study_uid: Mapped[str] = mapped_column(ForeignKey("study.study_uid"))
+    model: Mapped[str] = mapped_column(String(64))
+    model_version: Mapped[str] = mapped_column(String(64))
+    input_digest: Mapped[str] = mapped_column(String(64))
+    state: Mapped[str] = mapped_column(String(16))
+    reason: Mapped[str | None] = mapped_column(Text)
+    priority: Mapped[int] = mapped_column(Integer)
+    attempts: Mapped[int] = mapped_column(Integer)
+    created_at: Mapped[float] = mapped_column(Double)
+    run_at: Mapped[float] = mapped_column(Double)  # not before
+    started_at: Mapped[float | None] = mapped_column(Double)
+    finished_at: Mapped[float | None] = mapped_column(Double)
+    lease_owner: Mapped[str | None] = mapped_column(String(128))
+    lease_until: Mapped[float | None] = mapped_column(Double)
+
+
+class JobInput(Base):
+    """The instances a job reads."""
+
+    __tablename__ = "job_input"
+
+    job_id: Mapped[int] = mapped_column(ForeignKey("job.id"), primary_key=True)
+    sop_instance_uid: Mapped[str] = mapped_column(
+        ForeignKey("instance.sop_instance_uid"), primary_key=True
+    )
+
+
+class Result(Base):
+    """One DICOM object a job made.
+
+    Objects of equal kind and number are alternatives: a destination gets the one of the lowest
+    rank that it accepts.
+    """
+
+    __tablename__ = "result"
+    __table_args__ = (
+        UniqueConstraint("job_id", "kind", "number", "rank", name="uq_result"),
+        Index("ix_result_sop_instance_uid", "sop_instance_uid"),
+    )
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
+    job_id: Mapped[int] = mapped_column(ForeignKey("job.id"))
+    kind: Mapped[str] = mapped_column(String(16))
+    number: Mapped[int] = mapped_column(Integer)
+    rank: Mapped[int] = mapped_column(Integer)
+    sop_class_uid: Mapped[str] = mapped_column(UID)
+    sop_instance_uid: Mapped[str] = mapped_column(UID)
+    path: Mapped[str] = mapped_column(String(255))
+    size: Mapped[int] = mapped_column(BigInteger)
+
+
+class Delivery(Base):
+    """The outbox: one result object (with its alternatives) on its way to one destination."""
+
+    __tablename__ = "delivery"
+    __table_args__ = (
+        UniqueConstraint("job_id", "kind", "number", "destination", name="uq_delivery"),
+        Index("ix_delivery_claim", "state", "destination", "run_at"),
+    )
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
+    job_id: Mapped[int] = mapped_column(ForeignKey("job.id"))
+    kind: Mapped[str] = mapped_column(String(16))
+    number: Mapped[int] = mapped_column(Integer)
+    destination: Mapped[str] = mapped_column(String(64))
+    state: Mapped[str] = mapped_column(String(16))
+    reason: Mapped[str | None] = mapped_column(Text)
+    priority: Mapped[int] = mapped_column(Integer)
+    attempts: Mapped[int] = mapped_column(Integer)
+    created_at: Mapped[float] = mapped_column(Double)
+    run_at: Mapped[float] = mapped_column(Double)
+    sent_at: Mapped[float | None] = mapped_column(Double)
+    result_id: Mapped[int | None] = mapped_column(ForeignKey("result.id"))  # what was sent
+    lease_owner: Mapped[str | None] = mapped_column(String(128))
+    lease_until: Mapped[float | None] = mapped_column(Double)

@@ -1,0 +1,1 @@
+"""Takes results to the PACS and proves that they arrived."""

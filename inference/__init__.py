@@ -1,0 +1,1 @@
+"""Reads a study with the models that fit it."""

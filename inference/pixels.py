@@ -1,0 +1,189 @@
+"""DICOM pixels to what a radiologist sees, and from there to what a model takes.
+
+``displayed`` applies the modality LUT, the VOI LUT or window, and MONOCHROME1 (PS3.3 C.11.1,
+C.11.2, C.7.6.3.1.2), so that white is dense whatever the detector stored. ``prepare`` resizes and
+normalises that picture. A PNG exported from the displayed picture gives the same model input as
+the DICOM file.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from pydicom import Dataset
+from pydicom.pixels import apply_modality_lut, apply_voi
+
+from inference.errors import PixelError
+
+_LINEAR, _LINEAR_EXACT, _SIGMOID = "LINEAR", "LINEAR_EXACT", "SIGMOID"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preparation:
+    """How a displayed picture becomes a model's input tensor; the manifest's ``[prepare]``.
+
+    Attributes
+    ----------
+    rows, columns
+        Size of the tensor, pixels.
+    channels
+        1 or 3; three channels repeat the grey picture.
+    low_percentile, high_percentile
+        The grey values at these percentiles (0..100) of the resized picture become 0 and 1;
+        values outside are clipped.
+    mean, std
+        The tensor is ``(grey - mean) / std`` with grey in 0..1.
+    """
+
+    rows: int
+    columns: int
+    channels: Literal[1, 3] = 3
+    low_percentile: float = 1.0
+    high_percentile: float = 99.0
+    mean: float = 0.5
+    std: float = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placement:
+    """Where the picture lies in the tensor after the aspect-preserving resize, pixels."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+
+def placement(rows: int, columns: int, preparation: Preparation) -> Placement:
+    """Fit a picture of ``rows`` x ``columns`` into the tensor, centred, keeping its aspect."""
+    scale = min(preparation.rows / rows, preparation.columns / columns)
+    height = max(1, min(preparation.rows, round(rows * scale)))
+    width = max(1, min(preparation.columns, round(columns * scale)))
+    return Placement(
+        top=(preparation.rows - height) // 2,
+        left=(preparation.columns - width) // 2,
+        height=height,
+        width=width,
+    )
+
+
+def prepare(picture: NDArray[np.uint8], preparation: Preparation) -> NDArray[np.float32]:
+    """Resize and normalise a displayed picture.
+
+    Parameters
+    ----------
+    picture
+        Grey picture, shape (rows, columns), white is dense.
+    preparation
+        The model's manifest entry.
+
+    Returns
+    -------
+    NDArray[np.float32]
+        Shape (channels, rows, columns). The margin that the aspect leaves holds black.
+    """
+    place = placement(*picture.shape, preparation)
+    small = np.asarray(
+        Image.fromarray(picture).resize(
+            (place.width, place.height), Image.Resampling.BILINEAR, reducing_gap=2.0
+        ),
+        dtype=np.float32,
+    )
+    low, high = np.percentile(small, [preparation.low_percentile, preparation.high_percentile])
+    grey = np.clip((small - low) / max(float(high - low), 1.0), 0.0, 1.0)
+    tensor = np.zeros((preparation.rows, preparation.columns), np.float32)
+    tensor[place.top : place.top + place.height, place.left : place.left + place.width] = grey
+    tensor = (tensor - preparation.mean) / preparation.std
+    return np.repeat(tensor[np.newaxis], preparation.channels, axis=0)
+
+
+def displayed(dataset: Dataset) -> NDArray[np.uint8]:
+    """Return the picture a viewer shows for a single-frame greyscale image.
+
+    Parameters
+    ----------
+    dataset
+        A data set with file meta information and Pixel Data.
+
+    Returns
+    -------
+    NDArray[np.uint8]
+        Shape (Rows, Columns), 0 black to 255 white; MONOCHROME1 is inverted.
+
+    Raises
+    ------
+    PixelError
+        There is no Pixel Data, it cannot be decoded, or it is colour or multi-frame.
+    """
+    stored = _stored_values(dataset)
+    lowest, highest = int(stored.min()), int(stored.max())
+    table = _display_table(dataset, lowest, highest)
+    return table[stored.astype(np.int32) - lowest]
+
+
+def _stored_values(dataset: Dataset) -> NDArray[np.integer]:
+    if "PixelData" not in dataset:
+        raise PixelError("the image has no Pixel Data (7FE0,0010)")
+    photometric = str(dataset.get("PhotometricInterpretation", ""))
+    if photometric not in ("MONOCHROME1", "MONOCHROME2"):
+        raise PixelError(f"photometric interpretation {photometric or 'missing'} is not greyscale")
+    if int(dataset.get("NumberOfFrames") or 1) > 1:
+        raise PixelError(f"the image has {dataset.NumberOfFrames} frames, one is expected")
+    try:
+        stored = np.squeeze(dataset.pixel_array)
+    except Exception as error:  # decoders raise whatever they like on bad bytes
+        raise PixelError(f"pixels cannot be decoded: {type(error).__name__}: {error}") from error
+    if stored.ndim != 2 or stored.dtype.kind not in "iu" or stored.itemsize > 2:
+        raise PixelError(f"pixels have shape {stored.shape}, type {stored.dtype}; not supported")
+    return stored
+
+
+def _display_table(dataset: Dataset, lowest: int, highest: int) -> NDArray[np.uint8]:
+    """Tabulate the displayed grey of each stored value from ``lowest`` to ``highest``.
+
+    The LUTs run over at most 65,536 values instead of millions of pixels.
+    """
+    values = np.arange(lowest, highest + 1, dtype=np.int32)
+    if "ModalityLUTSequence" in dataset:
+        # pydicom maps values below the first entry by the array's type, so keep it signed.
+        modality = np.asarray(apply_modality_lut(values, dataset), dtype=np.float64)
+    else:
+        slope = float(dataset.get("RescaleSlope") or 1.0)
+        modality = values * slope + float(dataset.get("RescaleIntercept") or 0.0)
+    grey = _voi(dataset, modality)
+    if dataset.PhotometricInterpretation == "MONOCHROME1":
+        grey = 1.0 - grey
+    return np.rint(grey * 255.0).astype(np.uint8)
+
+
+def _voi(dataset: Dataset, modality: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Map modality values to grey 0..1 by the VOI LUT, else the window, else their range."""
+    if dataset.get("VOILUTSequence"):
+        bits = int(dataset.VOILUTSequence[0].LUTDescriptor[2])
+        voi = np.asarray(apply_voi(np.rint(modality).astype(np.int32), dataset), dtype=np.float64)
+        return np.clip(voi / (2.0**bits - 1.0), 0.0, 1.0)
+    width, centre = _first(dataset.get("WindowWidth")), _first(dataset.get("WindowCenter"))
+    if width is None or centre is None or width < 1:
+        span = max(float(modality.max() - modality.min()), 1.0)
+        return (modality - modality.min()) / span
+    function = str(dataset.get("VOILUTFunction") or _LINEAR)
+    if function == _SIGMOID:  # PS3.3 C.11.2.1.3.1
+        return np.asarray(1.0 / (1.0 + np.exp(-4.0 * (modality - centre) / width)))
+    if function == _LINEAR_EXACT:  # PS3.3 C.11.2.1.3.2
+        return np.clip((modality - centre) / width + 0.5, 0.0, 1.0)
+    # PS3.3 C.11.2.1.2.1
+    return np.clip((modality - (centre - 0.5)) / max(width - 1.0, 1.0) + 0.5, 0.0, 1.0)
+
+
+def _first(value: object) -> float | None:
+    """First of a possibly multi-valued, possibly empty decimal string."""
+    if value is None or value == "":
+        return None
+    if isinstance(value, str | float | int):
+        return float(value)
+    values = list(value)  # type: ignore[call-overload]
+    return float(values[0]) if values else None

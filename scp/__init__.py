@@ -1,0 +1,1 @@
+"""The front door: what a modality may send, and when Success is said."""

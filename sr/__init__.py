@@ -1,0 +1,1 @@
+"""Results as DICOM objects: pure functions from findings to data sets."""

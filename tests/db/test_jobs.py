@@ -1,0 +1,330 @@
+"""The job table's contract, on SQLite and PostgreSQL alike."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import replace
+
+import pytest
+
+from db import jobs, outbox, stats, studies
+from db.engine import Database
+from db.errors import IllegalMove, LeaseLost, NotFound
+from db.jobs import ModelRef
+from db.outbox import StoredResult
+from db.retry import RetryPolicy
+from db.schema import JOB_MOVES, JobState
+from db.studies import Arrival, StoredInstance
+
+RETRY = RetryPolicy(attempts=3, first_seconds=0.0, longest_seconds=0.0)
+MODEL = ModelRef("cxr-covid", "1")
+
+
+def instance(number: int = 1, study: str = "1.2.3", own: bool = False) -> StoredInstance:
+    return StoredInstance(
+        sop_instance_uid=f"{study}.1.{number}",
+        study_uid=study,
+        series_uid=f"{study}.1",
+        sop_class_uid="1.2.840.10008.5.1.4.1.1.1.1",
+        transfer_syntax_uid="1.2.840.10008.1.2.1",
+        modality="DX",
+        own=own,
+        size=10,
+        digest=f"{number:064d}",
+        path=f"archive/{study}/{number}.dcm",
+        calling_ae="CONSOLE",
+    )
+
+
+def arrive(database: Database, *instances: StoredInstance, quiet: float = 5.0) -> None:
+    with database.write() as connection:
+        for each in instances:
+            studies.record(connection, each, quiet)
+
+
+def queue(database: Database, study: str = "1.2.3", priority: int = 0) -> int:
+    arrive(database, instance(study=study))
+    with database.write() as connection:
+        assert jobs.enqueue(connection, study, MODEL, [instance(study=study)], priority)
+        return int(stats.jobs(connection, study_uid=study)[0]["id"])
+
+
+def claim(database: Database, owner: str = "w1", lease: float = 30.0) -> jobs.Claim | None:
+    with database.write() as connection:
+        return jobs.claim(connection, owner, lease, RETRY)
+
+
+def claimed(database: Database, owner: str = "w1", lease: float = 30.0) -> jobs.Claim:
+    found = claim(database, owner, lease)
+    assert found is not None
+    return found
+
+
+def state(database: Database, job_id: int) -> JobState:
+    with database.write() as connection:
+        return jobs.state_of(connection, job_id)
+
+
+def test_recording_twice_changes_nothing(database: Database) -> None:
+    with database.write() as connection:
+        assert studies.record(connection, instance(), 5) is Arrival.NEW
+    with database.read() as connection:
+        before = stats.study(connection, "1.2.3")
+    with database.write() as connection:
+        assert studies.record(connection, instance(), 5) is Arrival.IDENTICAL
+        changed = replace(instance(), digest="f" * 64)
+        assert studies.record(connection, changed, 5) is Arrival.CONFLICT
+    with database.read() as connection:
+        assert stats.study(connection, "1.2.3") == before
+
+
+def test_each_image_pushes_due_out_and_release_pulls_it_in(database: Database) -> None:
+    arrive(database, instance(1), quiet=100)
+    with database.read() as connection:
+        first = stats.study(connection, "1.2.3")["due_at"]
+    arrive(database, instance(2), quiet=200)
+    with database.read() as connection:
+        assert stats.study(connection, "1.2.3")["due_at"] > first
+        assert studies.due(connection) == []
+    with database.write() as connection:
+        studies.release(connection, ["1.2.3"], 0)
+    with database.read() as connection:
+        assert [each.study_uid for each in studies.due(connection)] == ["1.2.3"]
+
+
+def test_release_never_pushes_out(database: Database) -> None:
+    arrive(database, instance(), quiet=1)
+    with database.read() as connection:
+        before = stats.study(connection, "1.2.3")["due_at"]
+    with database.write() as connection:
+        studies.release(connection, ["1.2.3"], 60)
+    with database.read() as connection:
+        assert stats.study(connection, "1.2.3")["due_at"] == before
+
+
+def test_own_results_make_no_study_due(database: Database) -> None:
+    arrive(database, instance(own=True), quiet=0)
+    with database.read() as connection:
+        assert studies.due(connection) == []
+        assert studies.instances(connection, "1.2.3") == []
+
+
+def test_a_due_study_is_taken_once(database: Database) -> None:
+    arrive(database, instance(), quiet=0)
+    with database.read() as connection:
+        (due,) = studies.due(connection)
+    with database.write() as connection:
+        assert studies.take(connection, due)
+    with database.write() as connection:
+        assert not studies.take(connection, due)
+
+
+def test_a_study_that_grew_after_it_was_seen_is_not_taken(database: Database) -> None:
+    arrive(database, instance(1), quiet=0)
+    with database.read() as connection:
+        (due,) = studies.due(connection)
+    arrive(database, instance(2), quiet=50)
+    with database.write() as connection:
+        assert not studies.take(connection, due)
+
+
+def test_the_same_input_is_queued_once(database: Database) -> None:
+    queue(database)
+    with database.write() as connection:
+        assert not jobs.enqueue(connection, "1.2.3", MODEL, [instance()])
+        assert len(stats.jobs(connection)) == 1
+
+
+def test_a_grown_study_replaces_the_job_that_waits(database: Database) -> None:
+    first = queue(database)
+    arrive(database, instance(2))
+    with database.write() as connection:
+        assert jobs.enqueue(connection, "1.2.3", MODEL, [instance(1), instance(2)])
+    assert state(database, first) is JobState.CANCELLED
+    work = claimed(database)
+    with database.read() as connection:
+        assert [uid for uid, _ in jobs.inputs(connection, work.job_id)] == [
+            "1.2.3.1.1",
+            "1.2.3.1.2",
+        ]
+    assert claim(database) is None
+
+
+def test_urgent_first_then_oldest(database: Database) -> None:
+    routine = queue(database, "1.1")
+    later = queue(database, "1.2")
+    urgent = queue(database, "1.3", priority=10)
+    order = [claimed(database).job_id for _ in range(3)]
+    assert order == [urgent, routine, later]
+
+
+def test_skip_leaves_a_reason_and_is_never_claimed(database: Database) -> None:
+    arrive(database, instance())
+    with database.write() as connection:
+        assert jobs.skip(connection, "1.2.3", MODEL, [instance()], "view LL is not PA or AP")
+    assert claim(database) is None
+    with database.read() as connection:
+        (job,) = stats.jobs(connection, state="skipped")
+    assert job["reason"] == "view LL is not PA or AP"
+    assert job["finished_at"] is not None
+
+
+def test_finish_posts_results_in_the_same_transaction(database: Database) -> None:
+    job_id = queue(database)
+    work = claimed(database)
+    result = StoredResult(
+        kind="sr", number=1, rank=0, sop_class_uid="1.2", sop_instance_uid="2.25.1",
+        path="results/x.dcm", size=5,
+    )  # fmt: skip
+    with pytest.raises(RuntimeError), database.write() as connection:
+        jobs.finish(connection, work)
+        outbox.post(connection, work, [result], ["pacs"])
+        raise RuntimeError("power cut")
+    assert state(database, job_id) is JobState.RUNNING
+    with database.write() as connection:
+        jobs.finish(connection, work)
+        outbox.post(connection, work, [result], ["pacs", "archive"])
+    with database.read() as connection:
+        shown = stats.job(connection, job_id)
+        assert outbox.own_instance(connection, "2.25.1")
+        assert not outbox.own_instance(connection, "2.25.2")
+    assert shown["state"] == "done"
+    assert [each["destination"] for each in shown["deliveries"]] == ["archive", "pacs"]
+
+
+def test_failure_retries_with_a_cap(database: Database) -> None:
+    job_id = queue(database)
+    for expected in (JobState.QUEUED, JobState.QUEUED, JobState.DEAD):
+        with database.write() as connection:
+            work = jobs.claim(connection, "w1", 30, RETRY)
+            assert work is not None
+            assert jobs.fail(connection, work, "out of memory", RETRY) is expected
+    assert state(database, job_id) is JobState.DEAD
+    with database.write() as connection:
+        jobs.retry(connection, job_id)
+    assert claimed(database).attempt == 1
+
+
+def test_backoff_delays_the_next_claim(database: Database) -> None:
+    queue(database)
+    slow = RetryPolicy(attempts=3, first_seconds=60, longest_seconds=60)
+    with database.write() as connection:
+        work = jobs.claim(connection, "w1", 30, slow)
+        assert work is not None
+        jobs.fail(connection, work, "busy", slow)
+    assert claim(database) is None
+
+
+def test_an_error_no_retry_can_mend_is_dead_at_once(database: Database) -> None:
+    job_id = queue(database)
+    with database.write() as connection:
+        work = jobs.claim(connection, "w1", 30, RETRY)
+        assert work is not None
+        assert jobs.fail(connection, work, "no pixels", None) is JobState.DEAD
+    assert state(database, job_id) is JobState.DEAD
+
+
+def test_an_expired_lease_is_claimed_by_another_and_the_first_finds_out(
+    database: Database,
+) -> None:
+    queue(database)
+    first = claimed(database, "w1", lease=0.0)
+    time.sleep(0.01)
+    second = claimed(database, "w2")
+    assert second.job_id == first.job_id
+    assert second.attempt == 2
+    for attempt in (jobs.finish, jobs.give_back):
+        with pytest.raises(LeaseLost), database.write() as connection:
+            attempt(connection, first)
+    with pytest.raises(LeaseLost), database.write() as connection:
+        jobs.renew(connection, first, 30)
+    with pytest.raises(LeaseLost), database.write() as connection:
+        jobs.fail(connection, first, "late", RETRY)
+    with database.write() as connection:
+        jobs.finish(connection, second)
+
+
+def test_leases_lost_too_often_end_in_dead(database: Database) -> None:
+    job_id = queue(database)
+    for _ in range(RETRY.attempts):
+        claimed(database, lease=0.0)
+        time.sleep(0.01)
+    assert claim(database) is None
+    assert state(database, job_id) is JobState.DEAD
+
+
+def test_renew_keeps_the_lease(database: Database) -> None:
+    queue(database)
+    work = claimed(database, lease=0.0)
+    with database.write() as connection:
+        jobs.renew(connection, work, 30)
+    assert claim(database, "w2") is None
+
+
+def test_give_back_is_not_counted(database: Database) -> None:
+    queue(database)
+    work = claimed(database)
+    with database.write() as connection:
+        jobs.give_back(connection, work)
+    assert claimed(database).attempt == 1
+
+
+def test_cancel_takes_the_job_from_its_worker(database: Database) -> None:
+    job_id = queue(database)
+    work = claimed(database)
+    with database.write() as connection:
+        jobs.cancel(connection, job_id)
+    with pytest.raises(LeaseLost), database.write() as connection:
+        jobs.finish(connection, work)
+
+
+def test_moves_by_hand_obey_the_table(database: Database) -> None:
+    job_id = queue(database)
+    refusal = pytest.raises(IllegalMove, match=r"is queued and cannot become queued")
+    with refusal, database.write() as connection:
+        jobs.retry(connection, job_id)
+    work = claimed(database)
+    with database.write() as connection:
+        jobs.finish(connection, work)
+    assert JOB_MOVES[JobState.DONE] == frozenset()
+    for move in (jobs.retry, jobs.cancel):
+        with pytest.raises(IllegalMove), database.write() as connection:
+            move(connection, job_id)
+        with pytest.raises(NotFound), database.write() as connection:
+            move(connection, 999)
+
+
+def test_many_workers_claim_each_job_once(database: Database) -> None:
+    for number in range(24):
+        queue(database, f"1.{number + 1}")
+    seen: list[int] = []
+
+    def work(owner: str) -> None:
+        while (found := claim(database, owner)) is not None:
+            seen.append(found.job_id)
+
+    threads = [threading.Thread(target=work, args=(f"w{n}",)) for n in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(seen) == 24
+    assert len(set(seen)) == 24
+
+
+def test_two_receivers_record_the_same_new_study_at_once(database: Database) -> None:
+    outcomes: list[Arrival] = []
+    barrier = threading.Barrier(4)
+
+    def record() -> None:
+        barrier.wait()
+        with database.write() as connection:
+            outcomes.append(studies.record(connection, instance(), 5))
+
+    threads = [threading.Thread(target=record) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(outcome.value for outcome in outcomes) == ["identical"] * 3 + ["new"]

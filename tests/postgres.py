@@ -1,0 +1,91 @@
+"""A throw-away PostgreSQL server from Debian's binaries."""
+
+from __future__ import annotations
+
+import getpass
+import itertools
+import shutil
+import socket
+import subprocess
+import tempfile
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+
+def free_port() -> int:
+    """A TCP port on the loopback interface that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class PostgresServer:
+    """Runs ``initdb`` and ``postgres`` in a temporary folder, as ``postgres`` if we are root."""
+
+    def __init__(self) -> None:
+        self.port = free_port()
+        self._numbers = itertools.count()
+        self._folder = Path(tempfile.mkdtemp(prefix="wetread-pg-"))
+        self._as_root = getpass.getuser() == "root"
+        self._user = "postgres" if self._as_root else getpass.getuser()
+
+    @staticmethod
+    def _binaries() -> Path | None:
+        found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+        if found:
+            return found[-1].parent
+        on_path = shutil.which("initdb")
+        return Path(on_path).parent if on_path else None
+
+    @classmethod
+    def installed(cls) -> bool:
+        """Whether the server can be started here."""
+        return cls._binaries() is not None
+
+    def __enter__(self) -> Self:
+        if self._as_root:
+            shutil.chown(self._folder, "postgres")
+        self._call("initdb", "-D", f"{self._folder}/data", "-A", "trust", "-U", self._user, "-N")
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop("immediate")
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def start(self) -> None:
+        """Start the server and wait until it answers."""
+        options = f"-p {self.port} -h 127.0.0.1 -k {self._folder} -c max_connections=200"
+        self._call(
+            "pg_ctl", "-D", f"{self._folder}/data", "-l", f"{self._folder}/log", "-w",
+            "-o", options, "start",
+        )  # fmt: skip
+
+    def stop(self, mode: str = "fast") -> None:
+        """Stop it; ``immediate`` is what a crash looks like."""
+        self._call("pg_ctl", "-D", f"{self._folder}/data", "-m", mode, "-w", "stop")
+
+    def new_database(self) -> str:
+        """Create an empty database and return its URL."""
+        name = f"wetread_{next(self._numbers)}"
+        self._call("createdb", "-h", "127.0.0.1", "-p", str(self.port), "-U", self._user, name)
+        return f"postgresql+psycopg://{self._user}@127.0.0.1:{self.port}/{name}"
+
+    def _call(self, program: str, *arguments: str) -> None:
+        binaries = self._binaries()
+        assert binaries is not None
+        command = [str(binaries / program), *arguments]
+        if self._as_root:
+            command = ["runuser", "-u", "postgres", "--", *command]
+        done = subprocess.run(
+            command, cwd=self._folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+            text=True, check=False,
+        )  # fmt: skip
+        if done.returncode:
+            raise RuntimeError(f"{program} failed: {done.stderr}")

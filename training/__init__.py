@@ -1,0 +1,1 @@
+"""Trains, evaluates and exports model packages (extra: train)."""
