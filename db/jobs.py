@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, insert, select, tuple_, update
 
 from db.engine import insert_ignoring, now
 from db.errors import IllegalMove, LeaseLost, NotFound
@@ -72,9 +72,15 @@ def skip(
 
 
 def claim(
-    connection: Connection, owner: str, lease_seconds: float, retry: RetryPolicy
+    connection: Connection,
+    owner: str,
+    models: Sequence[ModelRef],
+    lease_seconds: float,
+    retry: RetryPolicy,
 ) -> Claim | None:
     """Take the most urgent, then oldest, queued job under a lease; None if there is none.
+
+    Only jobs of the given models are taken: a worker cannot read with a model it has not loaded.
 
     Jobs whose lease ran out are given back first. Workers do not wait for each other: on
     PostgreSQL a row that another worker is taking is passed over.
@@ -83,7 +89,11 @@ def claim(
     _reclaim(connection, moment, retry)
     row = connection.execute(
         select(Job.id, Job.study_uid, Job.model, Job.model_version, Job.attempts, Job.created_at)
-        .where(Job.state == JobState.QUEUED, Job.run_at <= moment)
+        .where(
+            Job.state == JobState.QUEUED,
+            Job.run_at <= moment,
+            tuple_(Job.model, Job.model_version).in_([(m.name, m.version) for m in models]),
+        )
         .order_by(Job.priority.desc(), Job.run_at, Job.id)
         .limit(1)
         .with_for_update(skip_locked=True)

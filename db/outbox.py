@@ -69,12 +69,12 @@ def post(
     results: Sequence[StoredResult],
     destinations: Sequence[str],
 ) -> None:
-    """Record a job's results and put each into the outbox of every destination."""
+    """Record a job's results and put each into the outbox of every destination, in this order."""
     moment = now(connection)
     priority = connection.execute(select(Job.priority).where(Job.id == claim.job_id)).scalar_one()
     for result in results:
         insert_ignoring(connection, Result, {"job_id": claim.job_id, **vars(result)})
-    for kind, number in sorted({(each.kind, each.number) for each in results}):
+    for kind, number in dict.fromkeys((each.kind, each.number) for each in results):
         for destination in destinations:
             values: dict[str, object] = {
                 "job_id": claim.job_id,

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from pydicom import Dataset
-from pydicom.pixels import apply_modality_lut, apply_voi
+from pydicom.pixels.processing import apply_modality_lut, apply_voi
 
 from inference.errors import PixelError
 
@@ -86,7 +86,8 @@ def prepare(picture: NDArray[np.uint8], preparation: Preparation) -> NDArray[np.
     NDArray[np.float32]
         Shape (channels, rows, columns). The margin that the aspect leaves holds black.
     """
-    place = placement(*picture.shape, preparation)
+    rows, columns = picture.shape
+    place = placement(rows, columns, preparation)
     small = np.asarray(
         Image.fromarray(picture).resize(
             (place.width, place.height), Image.Resampling.BILINEAR, reducing_gap=2.0
@@ -148,12 +149,14 @@ def _display_table(dataset: Dataset, lowest: int, highest: int) -> NDArray[np.ui
     The LUTs run over at most 65,536 values instead of millions of pixels.
     """
     values = np.arange(lowest, highest + 1, dtype=np.int32)
+    modality: NDArray[np.float64]
     if "ModalityLUTSequence" in dataset:
         # pydicom maps values below the first entry by the array's type, so keep it signed.
         modality = np.asarray(apply_modality_lut(values, dataset), dtype=np.float64)
     else:
         slope = float(dataset.get("RescaleSlope") or 1.0)
-        modality = values * slope + float(dataset.get("RescaleIntercept") or 0.0)
+        intercept = float(dataset.get("RescaleIntercept") or 0.0)
+        modality = values.astype(np.float64) * slope + intercept
     grey = _voi(dataset, modality)
     if dataset.PhotometricInterpretation == "MONOCHROME1":
         grey = 1.0 - grey
@@ -169,7 +172,7 @@ def _voi(dataset: Dataset, modality: NDArray[np.float64]) -> NDArray[np.float64]
     width, centre = _first(dataset.get("WindowWidth")), _first(dataset.get("WindowCenter"))
     if width is None or centre is None or width < 1:
         span = max(float(modality.max() - modality.min()), 1.0)
-        return (modality - modality.min()) / span
+        return np.asarray((modality - modality.min()) / span)
     function = str(dataset.get("VOILUTFunction") or _LINEAR)
     if function == _SIGMOID:  # PS3.3 C.11.2.1.3.1
         return np.asarray(1.0 / (1.0 + np.exp(-4.0 * (modality - centre) / width)))

@@ -52,7 +52,7 @@ def queue(database: Database, study: str = "1.2.3", priority: int = 0) -> int:
 
 def claim(database: Database, owner: str = "w1", lease: float = 30.0) -> jobs.Claim | None:
     with database.write() as connection:
-        return jobs.claim(connection, owner, lease, RETRY)
+        return jobs.claim(connection, owner, [MODEL], lease, RETRY)
 
 
 def claimed(database: Database, owner: str = "w1", lease: float = 30.0) -> jobs.Claim:
@@ -197,7 +197,7 @@ def test_failure_retries_with_a_cap(database: Database) -> None:
     job_id = queue(database)
     for expected in (JobState.QUEUED, JobState.QUEUED, JobState.DEAD):
         with database.write() as connection:
-            work = jobs.claim(connection, "w1", 30, RETRY)
+            work = jobs.claim(connection, "w1", [MODEL], 30, RETRY)
             assert work is not None
             assert jobs.fail(connection, work, "out of memory", RETRY) is expected
     assert state(database, job_id) is JobState.DEAD
@@ -210,7 +210,7 @@ def test_backoff_delays_the_next_claim(database: Database) -> None:
     queue(database)
     slow = RetryPolicy(attempts=3, first_seconds=60, longest_seconds=60)
     with database.write() as connection:
-        work = jobs.claim(connection, "w1", 30, slow)
+        work = jobs.claim(connection, "w1", [MODEL], 30, slow)
         assert work is not None
         jobs.fail(connection, work, "busy", slow)
     assert claim(database) is None
@@ -219,7 +219,7 @@ def test_backoff_delays_the_next_claim(database: Database) -> None:
 def test_an_error_no_retry_can_mend_is_dead_at_once(database: Database) -> None:
     job_id = queue(database)
     with database.write() as connection:
-        work = jobs.claim(connection, "w1", 30, RETRY)
+        work = jobs.claim(connection, "w1", [MODEL], 30, RETRY)
         assert work is not None
         assert jobs.fail(connection, work, "no pixels", None) is JobState.DEAD
     assert state(database, job_id) is JobState.DEAD
@@ -328,3 +328,11 @@ def test_two_receivers_record_the_same_new_study_at_once(database: Database) -> 
     for thread in threads:
         thread.join()
     assert sorted(outcome.value for outcome in outcomes) == ["identical"] * 3 + ["new"]
+
+
+def test_a_job_waits_for_a_worker_that_has_its_model(database: Database) -> None:
+    queue(database)
+    with database.write() as connection:
+        assert jobs.claim(connection, "w1", [ModelRef(MODEL.name, "2")], 30, RETRY) is None
+        assert jobs.claim(connection, "w1", [], 30, RETRY) is None
+    assert claim(database) is not None

@@ -29,7 +29,7 @@ def job_id(database: Database) -> int:
     with database.write() as connection:
         studies.record(connection, instance, 0)
         jobs.enqueue(connection, "1.2.3", ModelRef("m", "1"), [instance])
-        work = jobs.claim(connection, "w", 30, RETRY)
+        work = jobs.claim(connection, "w", [ModelRef("m", "1")], 30, RETRY)
         assert work is not None
         jobs.finish(connection, work)
         results = [result("sr", 0), result("sr", 1), result("sc", 0)]

@@ -1,0 +1,180 @@
+"""Which images of a study fit a model, and why the others do not."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydicom import Dataset, dcmread
+from pydicom.errors import InvalidDicomError
+
+from inference.errors import PixelError
+from inference.manifest import AcceptsSection, Package
+
+_HEADER = [
+    "SOPClassUID", "SOPInstanceUID", "ImageType", "Modality", "BodyPartExamined", "ViewPosition",
+    "AnatomicRegionSequence", "ViewCodeSequence", "NumberOfFrames", "Rows", "Columns",
+    "PhotometricInterpretation",
+    "SeriesDescription", "ProtocolName", "AcquisitionDeviceProcessingDescription",
+    "PatientSpeciesDescription",
+]  # fmt: skip
+
+# Code Value of the anatomic region -> Body Part Examined (PS3.16 Annex L); where a DX header
+# states only the sequence.
+_REGIONS = {"51185008": "CHEST", "T-D3000": "CHEST", "816094009": "CHEST"}
+# View Code -> View Position (PS3.16 CID 4010)
+_VIEWS = {
+    "399348003": "AP", "R-10206": "AP", "272479007": "PA", "R-10214": "PA",
+    "399198007": "RL", "R-10232": "RL", "399173006": "LL", "R-10236": "LL",
+}  # fmt: skip
+
+
+_DESCRIPTIONS = ("SeriesDescription", "ProtocolName", "AcquisitionDeviceProcessingDescription")
+_VIEW_WORDS = {"PA": "PA", "P.A.": "PA", "AP": "AP", "A.P.": "AP", "LAT": "LAT", "LATERAL": "LAT"}
+_VIEW_WORD = re.compile(r"(?<![A-Z])(?:PA|P\.A\.|AP|A\.P\.|LATERAL|LAT)(?![A-Z])")
+
+
+@dataclass(frozen=True)
+class Routed:
+    """What of a study a model can read.
+
+    Attributes
+    ----------
+    fitting
+        SOP Instance UIDs that the model reads, in the given order.
+    reason
+        If nothing fits, why, in one sentence without patient data; else empty.
+    """
+
+    fitting: tuple[str, ...]
+    reason: str
+
+
+def read_header(path: Path) -> Dataset:
+    """Read the elements that routing looks at.
+
+    Raises
+    ------
+    PixelError
+        The file is gone or no DICOM file.
+    """
+    try:
+        return dcmread(path, stop_before_pixels=True, specific_tags=_HEADER)
+    except (OSError, InvalidDicomError, ValueError, EOFError) as error:
+        raise PixelError(f"archived file cannot be read ({type(error).__name__})") from error
+
+
+def route(package: Package, headers: Sequence[Dataset]) -> Routed:
+    """Choose the images of a study that a model reads.
+
+    Parameters
+    ----------
+    package
+        The model.
+    headers
+        One per instance of the study, with at least the elements ``read_header`` reads.
+    """
+    fitting, reasons = [], []
+    for header in headers:
+        reason = misfit(package.manifest.accepts, header)
+        if reason is None:
+            fitting.append(str(header.SOPInstanceUID))
+        elif reason not in reasons:
+            reasons.append(reason)
+    if fitting:
+        return Routed(tuple(fitting), "")
+    return Routed((), "; ".join(reasons) or "the study has no images")
+
+
+def misfit(accepts: AcceptsSection, header: Dataset) -> str | None:
+    """Why an image does not fit, None if it does."""
+    checks = (_image_kind, _modality, _anatomy, _shape)
+    for check in checks:
+        if reason := check(accepts, header):
+            return reason
+    return None
+
+
+def _image_kind(_accepts: AcceptsSection, header: Dataset) -> str | None:
+    if not header.get("Rows") or not header.get("Columns"):
+        return "not an image"
+    image_type = [str(each).upper() for each in _values(header, "ImageType")]
+    if image_type[:2] == ["DERIVED", "SECONDARY"]:
+        return "a derived secondary image is not read"
+    if "LOCALIZER" in image_type:
+        return "a localizer is not read"
+    species = str(header.get("PatientSpeciesDescription") or "").strip().lower()
+    if species not in ("", "human", "homo sapiens"):
+        return "the patient is an animal"
+    return None
+
+
+def _modality(accepts: AcceptsSection, header: Dataset) -> str | None:
+    modality = str(header.get("Modality") or "").upper()
+    if modality in accepts.modality:
+        return None
+    return f"modality {modality or 'missing'} is not {_listed(accepts.modality)}"
+
+
+def _anatomy(accepts: AcceptsSection, header: Dataset) -> str | None:
+    body_part = body_part_of(header)
+    if body_part not in accepts.body_part:
+        return f"body part {body_part or 'missing'} is not {_listed(accepts.body_part)}"
+    view = view_of(header)
+    if view not in accepts.view:
+        return f"view {view or 'missing'} is not {_listed(accepts.view)}"
+    return None
+
+
+def _shape(accepts: AcceptsSection, header: Dataset) -> str | None:
+    frames = int(header.get("NumberOfFrames") or 1)
+    if frames > 1:
+        return f"the image has {frames} frames, the model reads single images"
+    photometric = str(header.get("PhotometricInterpretation") or "")
+    if photometric not in ("MONOCHROME1", "MONOCHROME2"):
+        return f"photometric interpretation {photometric or 'missing'} is not greyscale"
+    rows, columns = int(header.Rows), int(header.Columns)
+    if rows < accepts.minimum_rows or columns < accepts.minimum_columns:
+        least = f"{accepts.minimum_rows} x {accepts.minimum_columns}"
+        return f"matrix {rows} x {columns} is smaller than {least}"
+    return None
+
+
+def body_part_of(header: Dataset) -> str:
+    """Body Part Examined in upper case, or from the Anatomic Region Sequence, or empty."""
+    stated = str(header.get("BodyPartExamined") or "").strip().upper()
+    return stated or _REGIONS.get(_first_code(header, "AnatomicRegionSequence"), "")
+
+
+def view_of(header: Dataset) -> str:
+    """View Position in upper case; else from the View Code Sequence; else from the descriptions.
+
+    Many consoles leave View Position empty and name the view in a description, e.g.
+    ``CHEST AP PORT``. Empty if that does not name exactly one view either.
+    """
+    stated = str(header.get("ViewPosition") or "").strip().upper()
+    return stated or _VIEWS.get(_first_code(header, "ViewCodeSequence")) or _described_view(header)
+
+
+def _described_view(header: Dataset) -> str:
+    texts = (str(header.get(keyword) or "").upper() for keyword in _DESCRIPTIONS)
+    views = {_VIEW_WORDS[word] for text in texts for word in _VIEW_WORD.findall(text)}
+    return views.pop() if len(views) == 1 else ""
+
+
+def _first_code(header: Dataset, keyword: str) -> str:
+    sequence = header.get(keyword)
+    return str(sequence[0].get("CodeValue") or "") if sequence else ""
+
+
+def _values(header: Dataset, keyword: str) -> list[object]:
+    value = header.get(keyword)
+    if value is None:
+        return []
+    return [value] if isinstance(value, str) else list(value)
+
+
+def _listed(values: Sequence[str]) -> str:
+    return " or ".join(value or "missing" for value in values)

@@ -1,0 +1,265 @@
+"""Claim, read, build results, and commit job and outbox rows in one transaction."""
+
+from __future__ import annotations
+
+import threading
+import time
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import structlog
+from pydicom import Dataset, dcmread
+from pydicom.errors import InvalidDicomError
+
+from db import jobs, outbox, studies
+from db.archive import Archive
+from db.engine import Database
+from db.errors import LeaseLost
+from db.jobs import Claim, ModelRef
+from db.outbox import StoredResult
+from db.retry import RetryPolicy
+from db.studies import DueStudy, StoredInstance
+from inference import routing
+from inference.errors import PixelError, ReadingError
+from inference.lease import Heartbeat
+from inference.manifest import Package
+from inference.pixels import displayed
+from inference.reading import read_pictures
+from inference.runtime import Model
+from sr.bundle import ResultObject, build_results
+from sr.document import to_bytes
+from sr.patient import SourceError
+
+_log = structlog.get_logger(__name__)
+_POLL_SECONDS = 0.05
+_TROUBLE_SECONDS = 2.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerSettings:
+    """Settings of one worker.
+
+    Attributes
+    ----------
+    owner
+        Name under which leases are held, different for every worker.
+    destinations
+        Names of the destinations that get every result.
+    lease_seconds
+        A worker that is silent for this long has lost its job.
+    retry
+        What happens after an error that a retry can mend.
+    """
+
+    owner: str
+    destinations: tuple[str, ...]
+    lease_seconds: float
+    retry: RetryPolicy
+
+
+class Worker:
+    """Routes due studies and reads queued jobs, one at a time.
+
+    Parameters
+    ----------
+    settings, database, archive
+        The surroundings.
+    packages
+        The models to read with; loaded and warmed up here.
+
+    Raises
+    ------
+    ManifestError, ModelError
+        A package cannot be used.
+    """
+
+    def __init__(
+        self,
+        settings: WorkerSettings,
+        database: Database,
+        archive: Archive,
+        packages: Sequence[Package],
+    ) -> None:
+        self._settings = settings
+        self._database = database
+        self._archive = archive
+        self._models = {ModelRef(each.name, each.version): Model(each) for each in packages}
+        for ref, model in self._models.items():
+            _log.info("model.loaded", model=ref.name, version=ref.version, provider=model.provider)
+
+    def run(self, stop: threading.Event) -> None:
+        """Work until ``stop`` is set; the job at hand is finished first."""
+        while not stop.is_set():
+            try:
+                busy = self.route_due() + self.work_once()
+            except Exception as error:  # noqa: BLE001 - the supervised loop: the database may be away
+                _log.error("worker.trouble", error=type(error).__name__, where=_where(error))
+                stop.wait(_TROUBLE_SECONDS)
+                continue
+            if not busy:
+                stop.wait(_POLL_SECONDS)
+
+    def route_due(self) -> int:
+        """Turn each due study into one job per fitting model, or a reason why not.
+
+        Returns
+        -------
+        int
+            How many studies were routed.
+        """
+        with self._database.read() as connection:
+            due = studies.due(connection)
+        return sum(self._route(study) for study in due)
+
+    def work_once(self) -> int:
+        """Claim and read one job; return how many were claimed."""
+        settings = self._settings
+        with self._database.write() as connection:
+            claim = jobs.claim(
+                connection,
+                settings.owner,
+                list(self._models),
+                settings.lease_seconds,
+                settings.retry,
+            )
+        if claim is None:
+            return 0
+        with Heartbeat(self._database, claim, settings.lease_seconds):
+            try:
+                self._read(claim)
+            except LeaseLost:
+                _log.warning("job.discarded", job_id=claim.job_id, study_uid=claim.study_uid)
+            except ReadingError as error:
+                self._fail(claim, str(error), retryable=error.retryable)
+            except SourceError as error:
+                self._fail(claim, str(error), retryable=False)
+            except Exception as error:  # noqa: BLE001 - a fault of ours must not stop the queue
+                self._fail(claim, f"internal error at {_where(error)}", retryable=True)
+        return 1
+
+    def _route(self, study: DueStudy) -> bool:
+        with self._database.read() as connection:
+            instances = studies.instances(connection, study.study_uid)
+        headers = self._headers(instances)
+        by_uid = {each.sop_instance_uid: each for each in instances}
+        routes = {ref: routing.route(model.package, headers) for ref, model in self._models.items()}
+        with self._database.write() as connection:
+            if not studies.take(connection, study):
+                return False
+            for ref, routed in routes.items():
+                if routed.fitting:
+                    fitting = [by_uid[uid] for uid in routed.fitting]
+                    jobs.enqueue(connection, study.study_uid, ref, fitting)
+                else:
+                    jobs.skip(connection, study.study_uid, ref, instances, routed.reason)
+        for ref, routed in routes.items():
+            _log.info(
+                "study.routed",
+                study_uid=study.study_uid,
+                model=ref.name,
+                images=len(routed.fitting),
+                reason=routed.reason,
+            )
+        return True
+
+    def _headers(self, instances: Sequence[StoredInstance]) -> list[Dataset]:
+        headers = []
+        for each in instances:
+            try:
+                headers.append(routing.read_header(self._archive.full_path(each.path)))
+            except PixelError as error:
+                _log.error(
+                    "instance.unreadable",
+                    sop_instance_uid=each.sop_instance_uid,
+                    reason=str(error),
+                )
+        return headers
+
+    def _read(self, claim: Claim) -> None:
+        model = self._models[claim.model]
+        watch = _Stopwatch()
+        with self._database.read() as connection:
+            inputs = jobs.inputs(connection, claim.job_id)
+        with watch.stage("decode"):
+            sources = [_read_image(self._archive.full_path(path)) for _, path in inputs]
+            pictures = {str(each.SOPInstanceUID): displayed(each) for each in sources}
+        with watch.stage("inference"):
+            reading = read_pictures(model, pictures)
+        with watch.stage("results"):
+            # The job's own time, so that a job that ran twice makes the same bytes.
+            when = datetime.fromtimestamp(claim.created_at, UTC).astimezone()
+            results = build_results(sources, pictures, reading, when=when)
+        with watch.stage("store"):
+            stored = [self._store(claim, each) for each in results.objects]
+            with self._database.write() as connection:
+                jobs.finish(connection, claim)
+                outbox.post(connection, claim, stored, self._settings.destinations)
+        _log.info(
+            "job.done",
+            job_id=claim.job_id,
+            study_uid=claim.study_uid,
+            model=claim.model.name,
+            images=len(sources),
+            objects=len(stored),
+            **watch.seconds,
+        )
+
+    def _store(self, claim: Claim, result: ResultObject) -> StoredResult:
+        uid = str(result.dataset.SOPInstanceUID)
+        path = self._archive.result_path(claim.job_id, claim.attempt, uid)
+        return StoredResult(
+            kind=result.kind.value,
+            number=result.number,
+            rank=result.rank,
+            sop_class_uid=str(result.dataset.SOPClassUID),
+            sop_instance_uid=uid,
+            path=path,
+            size=self._archive.write(path, [to_bytes(result.dataset)]),
+        )
+
+    def _fail(self, claim: Claim, reason: str, *, retryable: bool) -> None:
+        policy = self._settings.retry if retryable else None
+        try:
+            with self._database.write() as connection:
+                state = jobs.fail(connection, claim, reason, policy)
+        except LeaseLost:
+            _log.warning("job.discarded", job_id=claim.job_id, study_uid=claim.study_uid)
+            return
+        _log.error(
+            "job.failed",
+            job_id=claim.job_id,
+            study_uid=claim.study_uid,
+            state=state.value,
+            reason=reason,
+        )
+
+
+class _Stopwatch:
+    """Seconds spent in each named stage, for the log."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        started = time.perf_counter()
+        yield
+        self.seconds[f"{name}_seconds"] = round(time.perf_counter() - started, 4)
+
+
+def _read_image(path: Path) -> Dataset:
+    try:
+        return dcmread(path)
+    except (OSError, InvalidDicomError, ValueError, EOFError) as error:
+        raise PixelError(f"archived file cannot be read ({type(error).__name__})") from error
+
+
+def _where(error: BaseException) -> str:
+    """Type and place of an error; its text may hold a patient's data and stays out."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "unknown"
+    return f"{type(error).__name__} in {place}"
