@@ -1,0 +1,96 @@
+"""Opens associations as SCU."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from pynetdicom import AE
+from pynetdicom.association import Association
+from pynetdicom.presentation import build_context
+
+_CONNECT_SECONDS = 10.0
+_ANSWER_SECONDS = 60.0
+_MAXIMUM_PDU_SIZE = 131_072
+
+# PS3.8 section 9.3.4, A-ASSOCIATE-RJ: (source, diagnostic)
+_REJECTIONS = {
+    (1, 1): "no reason given",
+    (1, 2): "the application context is not supported",
+    (1, 3): "it does not know our AE title",
+    (1, 7): "it has another AE title",
+    (2, 1): "no reason given",
+    (2, 2): "the protocol version is not supported",
+    (3, 1): "temporary congestion",
+    (3, 2): "its local limit is exceeded",
+}
+
+
+class NoAssociation(Exception):
+    """No association could be opened; the message says why and with whom."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Peer:
+    """An application entity to call, and the title under which we call."""
+
+    ae_title: str
+    host: str
+    port: int
+    calling_ae_title: str
+
+    def __str__(self) -> str:
+        """``AET@host:port``."""
+        return f"{self.ae_title}@{self.host}:{self.port}"
+
+
+@contextmanager
+def associate(peer: Peer, contexts: Sequence[tuple[str, Sequence[str]]]) -> Iterator[Association]:
+    """Open an association and release it at the end.
+
+    Parameters
+    ----------
+    peer
+        Whom to call.
+    contexts
+        SOP class UID and transfer syntax UIDs of each presentation context; at most 128. The
+        peer takes one transfer syntax per context.
+
+    Raises
+    ------
+    NoAssociation
+        There is no connection, or the peer rejects or aborts.
+    """
+    ae = AE(ae_title=peer.calling_ae_title)
+    ae.connection_timeout = _CONNECT_SECONDS
+    ae.acse_timeout = _CONNECT_SECONDS
+    ae.dimse_timeout = _ANSWER_SECONDS
+    ae.network_timeout = _ANSWER_SECONDS
+    ae.maximum_pdu_size = _MAXIMUM_PDU_SIZE
+    association = ae.associate(
+        peer.host,
+        peer.port,
+        contexts=[build_context(sop_class, list(syntaxes)) for sop_class, syntaxes in contexts],
+        ae_title=peer.ae_title,
+        max_pdu=_MAXIMUM_PDU_SIZE,
+    )
+    if not association.is_established:
+        raise NoAssociation(f"{peer}: {_why_not(association)}")
+    try:
+        yield association
+    finally:
+        if association.is_established:
+            association.release()
+
+
+def _why_not(association: Association) -> str:
+    if association.is_rejected:
+        answer = association.acceptor.primitive
+        source = getattr(answer, "result_source", None)
+        diagnostic = getattr(answer, "diagnostic", None)
+        why = _REJECTIONS.get((source or 0, diagnostic or 0), "no reason given")
+        return f"association rejected: {why}"
+    if association.is_aborted:
+        return "association aborted, or no common presentation context"
+    return "no connection"
