@@ -1,0 +1,113 @@
+"""An Orthanc server of our own as the receiving PACS."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from tests.postgres import free_port
+
+_START_SECONDS = 30.0
+
+
+class Orthanc:
+    """Starts Orthanc in a folder; answers questions over its REST interface.
+
+    Parameters
+    ----------
+    folder
+        Where it keeps its database, over restarts.
+    """
+
+    ae_title = "ORTHANC"
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.port, self._http_port = free_port(), free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @staticmethod
+    def installed() -> bool:
+        """Whether the server can be started here."""
+        return shutil.which("Orthanc") is not None
+
+    def start(self) -> None:
+        """Start and wait until it answers."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        config = self._folder / "orthanc.json"
+        config.write_text(json.dumps(self._settings()), "utf-8")
+        with (self._folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(["Orthanc", config], stdout=log, stderr=log)
+        deadline = time.monotonic() + _START_SECONDS
+        while time.monotonic() < deadline:
+            try:
+                self.get("/system")
+            except (urllib.error.URLError, ConnectionError):
+                time.sleep(0.05)
+            else:
+                return
+        raise RuntimeError(f"Orthanc did not start: {(self._folder / 'log').read_text('utf-8')}")
+
+    def stop(self) -> None:
+        """Stop it."""
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait()
+            self._process = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def get(self, path: str) -> Any:
+        """JSON answer of the REST interface."""
+        return json.loads(self.get_bytes(path))
+
+    def get_bytes(self, path: str) -> bytes:
+        """Bytes that the REST interface answers."""
+        url = f"http://127.0.0.1:{self._http_port}{path}"
+        with urllib.request.urlopen(url, timeout=30) as answer:
+            return bytes(answer.read())
+
+    def instances(self) -> list[dict[str, str]]:
+        """Tags of every instance that is stored, with Orthanc's own ID as ``ID``."""
+        expanded = self.get("/instances?expand&requestedTags=StudyInstanceUID;SOPClassUID;Modality")
+        return [
+            each["MainDicomTags"] | each.get("RequestedTags", {}) | {"ID": each["ID"]}
+            for each in expanded
+        ]
+
+    def file(self, instance_id: str) -> bytes:
+        """A stored instance as a DICOM file."""
+        return self.get_bytes(f"/instances/{instance_id}/file")
+
+    def _settings(self) -> dict[str, Any]:
+        return {
+            "Name": "wetread tests",
+            "StorageDirectory": str(self._folder / "storage"),
+            "IndexDirectory": str(self._folder / "storage"),
+            "RemoteAccessAllowed": False,
+            "AuthenticationEnabled": False,
+            "HttpPort": self._http_port,
+            "DicomAet": self.ae_title,
+            "DicomPort": self.port,
+            "DicomServerEnabled": True,
+            "DicomAlwaysAllowStore": True,
+            "UnknownSopClassAccepted": True,
+            "Plugins": [],
+        }

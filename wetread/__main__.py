@@ -1,0 +1,5 @@
+"""``python -m wetread``."""
+
+from wetread.cli.main import run
+
+run()

@@ -1,0 +1,49 @@
+"""``wetread config``: the settings file."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from wetread.cli.output import ConfigOption, Exit, JsonOption, show_json
+from wetread.config import DEFAULT_FILE, find_file, load
+from wetread.template import TEMPLATE
+
+app = typer.Typer(no_args_is_help=True, help="The settings: init, check.")
+
+
+@app.command("init")
+def init(
+    file: Annotated[Path, typer.Argument(help="Where to write it.")] = Path(DEFAULT_FILE),
+) -> None:
+    """Write a commented settings file that states the defaults; never overwrites one."""
+    try:
+        with file.open("x", encoding="utf-8") as target:
+            target.write(TEMPLATE)
+    except FileExistsError as error:
+        sys.stderr.write(f"wetread: {file} exists and is left as it is\n")
+        raise typer.Exit(Exit.FAILED) from error
+    except OSError as error:
+        sys.stderr.write(f"wetread: {file}: cannot be written: {error.strerror}\n")
+        raise typer.Exit(Exit.FAILED) from error
+    typer.echo(f"wrote {file}")
+
+
+@app.command("check")
+def check(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Judge the settings, each error by file, key and what is allowed; shows those in force."""
+    settings = load(config)
+    if as_json:
+        show_json(settings.model_dump(mode="json"))
+        return
+    file = find_file(config)
+    typer.echo(f"{file or 'no settings file; defaults'}: ok")
+    typer.echo(f"listens as {settings.node.ae_title} on {settings.node.host}:{settings.node.port}")
+    typer.echo(f"data in {settings.node.data_dir}")
+    for each in settings.destination:
+        typer.echo(f"results to {each.name}: {each.ae_title}@{each.host}:{each.port}")
+    if not settings.destination:
+        typer.echo("results go nowhere: no [[destination]]")

@@ -1,0 +1,85 @@
+"""``wetread jobs``: the queue, seen and mended."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from db import jobs, outbox, stats
+from db.errors import IllegalMove
+from db.schema import JobState
+from wetread.cli.output import ConfigOption, JsonOption, show_fields, show_json, show_table
+from wetread.config import load
+from wetread.roles import open_database
+
+app = typer.Typer(no_args_is_help=True, help="The queue: list, show, retry, cancel.")
+
+_COLUMNS = ("id", "state", "model", "study_uid", "attempts", "created_at", "finished_at", "reason")
+_DELIVERY_COLUMNS = ("destination", "kind", "number", "state", "attempts", "sent_at", "reason")
+
+JobId = Annotated[int, typer.Argument(help="The job's id, as 'wetread jobs list' shows it.")]
+
+
+@app.command("list")
+def list_jobs(
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+    state: Annotated[JobState | None, typer.Option(help="Only jobs in this state.")] = None,
+    study: Annotated[str | None, typer.Option(help="Only jobs of this Study Instance UID.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most this many, newest first.")] = 100,
+) -> None:
+    """List jobs, newest first; a study that no model could read says why."""
+    database = open_database(load(config))
+    with database.read() as connection:
+        rows = stats.jobs(connection, state=state, study_uid=study, limit=limit)
+    if as_json:
+        show_json(rows)
+    else:
+        show_table(rows, _COLUMNS, "no jobs")
+
+
+@app.command("show")
+def show_job(job_id: JobId, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Show one job with its inputs, results and deliveries."""
+    database = open_database(load(config))
+    with database.read() as connection:
+        row = stats.job(connection, job_id)
+    if as_json:
+        show_json(row)
+        return
+    show_fields(row, ("id", "state", "reason", "model", "model_version", "study_uid", "attempts"))
+    show_fields(row, ("created_at", "started_at", "finished_at", "inputs"))
+    typer.echo()
+    show_table(row["deliveries"], _DELIVERY_COLUMNS, "no deliveries")
+
+
+@app.command("retry")
+def retry_job(job_id: JobId, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Queue a dead or cancelled job again; of a done job, its dead and refused deliveries."""
+    database = open_database(load(config))
+    with database.write() as connection:
+        if jobs.state_of(connection, job_id) is JobState.DONE:
+            if outbox.retry(connection, job_id) == 0:
+                raise IllegalMove(f"job {job_id} is done and no delivery of it is dead or refused")
+        else:
+            jobs.retry(connection, job_id)
+        row = stats.job(connection, job_id)
+    _tell(row["state"], job_id, as_json, row)
+
+
+@app.command("cancel")
+def cancel_job(job_id: JobId, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Cancel a queued or running job."""
+    database = open_database(load(config))
+    with database.write() as connection:
+        jobs.cancel(connection, job_id)
+        row = stats.job(connection, job_id)
+    _tell(row["state"], job_id, as_json, row)
+
+
+def _tell(state: str, job_id: int, as_json: bool, row: dict[str, object]) -> None:
+    if as_json:
+        show_json(row)
+    else:
+        typer.echo(f"job {job_id} is {state}")

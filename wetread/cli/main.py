@@ -1,0 +1,74 @@
+"""The command ``wetread``."""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from typing import Annotated
+
+import typer
+from sqlalchemy.exc import SQLAlchemyError
+
+from db.errors import NotFound, StoreError
+from wetread.cli import config, jobs, models, network, run_roles, studies
+from wetread.cli.output import Exit
+from wetread.config import ConfigError
+
+app = typer.Typer(
+    name="wetread",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    help=(
+        "A DICOM node that reads studies with ONNX models and sends Structured Reports and "
+        "overlays back to the PACS. AI here screens; the physician decides."
+    ),
+    epilog="Exit codes: 0 success, 1 failed, 2 wrong usage, 3 settings or model package unusable, "
+    "4 no such job or study.",
+)
+run_roles.register(app)
+network.register(app)
+app.add_typer(jobs.app, name="jobs")
+app.add_typer(studies.app, name="studies")
+app.add_typer(models.app, name="models")
+app.add_typer(config.app, name="config")
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        try:
+            typer.echo(f"wetread {version('wetread')}")
+        except PackageNotFoundError:
+            typer.echo("wetread (not installed)")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    _version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    pass
+
+
+def run() -> None:
+    """Run the command line; expected errors become one message and an exit code."""
+    try:
+        app()
+    except NotFound as error:
+        _leave(str(error), Exit.NOT_FOUND)
+    except ConfigError as error:
+        _leave(str(error), Exit.CONFIG)
+    except StoreError as error:
+        _leave(str(error), Exit.FAILED)
+    except SQLAlchemyError as error:
+        # Without the statement and its values, which the full text holds.
+        cause = getattr(error, "orig", None) or type(error).__name__
+        _leave(f"the database does not answer: {cause}".strip(), Exit.FAILED)
+
+
+def _leave(message: str, code: Exit) -> None:
+    sys.stderr.write(f"wetread: {message}\n")
+    sys.exit(code)

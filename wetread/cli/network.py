@@ -1,0 +1,82 @@
+"""``wetread echo|send``: a peer, called by hand."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from wetread.cli.output import ConfigOption, Exit, JsonOption, show_json, show_table
+from wetread.config import load
+
+Target = Annotated[str, typer.Argument(help="Name of a destination, or AET@host:port.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("echo")(echo)
+    app.command("send")(send)
+
+
+def echo(target: Target, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Verify a peer with C-ECHO."""
+    from delivery.associate import NoAssociation
+    from delivery.send import echo as verify
+    from wetread.peers import parse_peer
+
+    peer = parse_peer(load(config), target)
+    started = time.perf_counter()
+    reason = ""
+    try:
+        status = verify(peer)
+        if status != 0:
+            reason = "no answer" if status is None else f"status {status:04X}"
+    except NoAssociation as error:
+        reason = str(error)
+    seconds = round(time.perf_counter() - started, 3)
+    if as_json:
+        row = {"peer": str(peer), "ok": not reason, "seconds": seconds, "reason": reason or None}
+        show_json(row)
+    elif not reason:
+        typer.echo(f"{peer} answers ({seconds} s)")
+    if reason:
+        sys.stderr.write(f"wetread: {reason}\n")
+        raise typer.Exit(Exit.FAILED)
+
+
+def send(
+    paths: Annotated[list[Path], typer.Argument(help="DICOM files, and folders with such.")],
+    to: Annotated[str, typer.Option("--to", help="Name of a destination, or AET@host:port.")],
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Send files with C-STORE; fails if any was not stored."""
+    from delivery.associate import NoAssociation
+    from delivery.send import send as send_files
+    from wetread.peers import parse_peer
+
+    peer = parse_peer(load(config), to)
+    rows = []
+    try:
+        rows = [
+            {
+                "path": str(each.path),
+                "sop_instance_uid": each.sop_instance_uid or None,
+                "ok": each.stored,
+                "status": None if each.status is None else f"{each.status:04X}",
+                "reason": each.reason or None,
+            }
+            for each in send_files(peer, paths)
+        ]
+    except NoAssociation as error:
+        sys.stderr.write(f"wetread: {error}\n")
+        raise typer.Exit(Exit.FAILED) from error
+    if as_json:
+        show_json(rows)
+    else:
+        show_table(rows, ("path", "ok", "status", "reason"), "no files")
+    if not rows or not all(each["ok"] for each in rows):
+        raise typer.Exit(Exit.FAILED)

@@ -1,0 +1,78 @@
+"""What every command shares: options, exit codes, and results as a table or as JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from enum import IntEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from wetread.config import ENVIRONMENT_FILE
+
+
+class Exit(IntEnum):
+    """Exit codes, the same for every command."""
+
+    OK = 0
+    FAILED = 1
+    """The peer, the file or the state of things did not allow it."""
+    USAGE = 2
+    """Wrong arguments."""
+    CONFIG = 3
+    """The settings or a model package cannot be used."""
+    NOT_FOUND = 4
+    """No such job or study."""
+
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        "-c",
+        "--config",
+        help=f"Settings file; else ${ENVIRONMENT_FILE}, else ./wetread.toml.",
+        show_default=False,
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Bare JSON on standard output.")]
+
+
+def show_json(value: object) -> None:
+    """Print a value as JSON."""
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def show_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], empty: str) -> None:
+    """Print rows as a table; plain and unwrapped when standard output is no terminal."""
+    if not rows:
+        typer.echo(empty)
+        return
+    table = Table(*(name.replace("_", " ") for name in columns), box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(*(_cell(row[name]) for name in columns))
+    console().print(table)
+
+
+def show_fields(row: Mapping[str, Any], columns: Sequence[str]) -> None:
+    """Print one row as lines of name and value."""
+    width = max(len(name) for name in columns)
+    for name in columns:
+        typer.echo(f"{name.replace('_', ' '):<{width}}  {_cell(row[name])}")
+
+
+def console() -> Console:
+    """A console on standard output that does not fold lines of a pipe."""
+    return Console() if sys.stdout.isatty() else Console(width=300)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, list):
+        return " ".join(str(each) for each in value) or "-"
+    return str(value)

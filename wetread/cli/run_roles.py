@@ -1,0 +1,72 @@
+"""``wetread up|receive|work|deliver``: the processes of a node."""
+
+from __future__ import annotations
+
+import sys
+import threading
+
+import typer
+
+from wetread.cli.output import ConfigOption, Exit
+from wetread.config import find_file, load
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("up")(up)
+    app.command("receive")(receive)
+    app.command("work")(work)
+    app.command("deliver")(deliver)
+
+
+def up(config: ConfigOption = None) -> None:
+    """Start all roles under one supervisor; prints "ready" once associations are accepted.
+
+    A role that dies is started again. SIGTERM or Ctrl-C stops all: work at hand is finished or
+    given back.
+    """
+    from wetread.roles import stop_on_signals
+    from wetread.supervisor import StartError, Supervisor
+
+    settings = load(config)
+    file = find_file(config)
+    stop = threading.Event()
+    stop_on_signals(stop)
+    try:
+        Supervisor(settings, file.resolve() if file else None).run(stop)
+    except StartError as error:
+        sys.stderr.write(f"wetread: {error}\n")
+        raise typer.Exit(error.exit_code if error.exit_code > 0 else Exit.FAILED) from error
+
+
+def receive(config: ConfigOption = None) -> None:
+    """Run one receiver: C-ECHO and C-STORE SCP."""
+    from scp.server import ListenError
+
+    try:
+        _run("receive", config)
+    except ListenError as error:
+        sys.stderr.write(f"wetread: {error}\n")
+        raise typer.Exit(Exit.FAILED) from error
+
+
+def work(config: ConfigOption = None) -> None:
+    """Run one worker: reads due studies with the models that fit them."""
+    from inference.errors import ReadingError
+
+    try:
+        _run("work", config)
+    except ReadingError as error:
+        sys.stderr.write(f"wetread: {error}\n")
+        raise typer.Exit(Exit.CONFIG) from error
+
+
+def deliver(config: ConfigOption = None) -> None:
+    """Run one courier: takes results to every destination."""
+    _run("deliver", config)
+
+
+def _run(role: str, config: ConfigOption) -> None:
+    from wetread import roles
+
+    roles.run(role, load(config))

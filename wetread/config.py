@@ -1,0 +1,240 @@
+"""Reads the settings: one TOML file, then environment variables over it.
+
+``WETREAD_NODE__PORT=104`` stands for ``port`` in ``[node]``. Relative paths are relative to the
+folder of the file (without a file, to the working directory), so every command finds the same
+data wherever it is called.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+DEFAULT_FILE = "wetread.toml"
+ENVIRONMENT_FILE = "WETREAD_CONFIG"
+
+
+class ConfigError(Exception):
+    """The settings cannot be used; the message names file, key and what is allowed."""
+
+
+def _checked_ae_title(value: str) -> str:
+    title = value.strip(" ")
+    if not 0 < len(title) <= 16 or not title.isascii() or not title.isprintable() or "\\" in title:
+        raise ValueError("must have 1 to 16 ASCII characters without backslash (PS3.5, VR AE)")
+    return title
+
+
+AETitle = Annotated[str, AfterValidator(_checked_ae_title)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+Seconds = Annotated[float, Field(ge=0, le=86_400)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Node(_Section):
+    """``[node]``: who we are, where we listen, where files lie."""
+
+    ae_title: AETitle = "WETREAD"
+    host: str = Field(default="0.0.0.0", min_length=1)
+    port: Port = 11112
+    data_dir: Path = Path("wetread-data")
+
+
+class DatabaseSection(_Section):
+    """``[database]``: where the job table is; by default a SQLite file in ``data_dir``."""
+
+    url: str = ""
+
+    @field_validator("url")
+    @classmethod
+    def _known_kind(cls, value: str) -> str:
+        if value and not value.startswith(("sqlite:///", "postgresql+psycopg://")):
+            raise ValueError("must start with sqlite:/// or postgresql+psycopg://")
+        return value
+
+
+class Study(_Section):
+    """``[study]``: when a study counts as complete."""
+
+    quiet_seconds: dict[str, Seconds] = {"default": 30.0, "CR": 5.0, "DX": 5.0}
+    release_seconds: Seconds = 1.0
+
+    @field_validator("quiet_seconds")
+    @classmethod
+    def _has_default(cls, value: dict[str, float]) -> dict[str, float]:
+        return {"default": 30.0} | value
+
+
+class Worker(_Section):
+    """``[worker]``: how studies are read."""
+
+    processes: int = Field(default=1, ge=0, le=64)
+    lease_seconds: float = Field(default=30.0, ge=2, le=3600)
+    attempts: int = Field(default=5, ge=1, le=100)
+    retry_seconds: Seconds = 2.0
+    retry_longest_seconds: Seconds = 300.0
+
+
+class Delivery(_Section):
+    """``[delivery]``: how results go out."""
+
+    attempts: int = Field(default=20, ge=1, le=1000)
+    retry_seconds: Seconds = 2.0
+    retry_longest_seconds: Seconds = 600.0
+    lease_seconds: float = Field(default=120.0, ge=10, le=3600)
+    batch: int = Field(default=32, ge=1, le=1000)
+
+
+class Models(_Section):
+    """``[models]``: folders with model packages besides our own, and what not to run."""
+
+    folders: list[Path] = []
+    disabled: list[str] = []
+
+
+class Log(_Section):
+    """``[log]``: how much is said on standard error."""
+
+    level: str = Field(default="info", pattern="^(debug|info|warning|error)$")
+    json_lines: bool = False
+
+
+class Destination(_Section):
+    """``[[destination]]``: a PACS that gets the results."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")
+    ae_title: AETitle
+    host: str = Field(min_length=1)
+    port: Port
+
+
+class Settings(BaseSettings):
+    """All settings, checked and frozen."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="WETREAD_", env_nested_delimiter="__", extra="forbid", frozen=True
+    )
+
+    node: Node = Node()
+    database: DatabaseSection = DatabaseSection()
+    study: Study = Study()
+    worker: Worker = Worker()
+    delivery: Delivery = Delivery()
+    models: Models = Models()
+    log: Log = Log()
+    destination: list[Destination] = []
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Environment over file (the file's content comes as arguments)."""
+        return env_settings, init_settings
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> Settings:
+        names = [each.name for each in self.destination]
+        if len(set(names)) != len(names):
+            raise ValueError("destination: two destinations have the same name")
+        return self
+
+
+def find_file(given: Path | None) -> Path | None:
+    """Settings file to use: the one given, else ``$WETREAD_CONFIG``, else ``./wetread.toml``.
+
+    Raises
+    ------
+    ConfigError
+        A file was named and does not exist.
+    """
+    named = given or (
+        Path(os.environ[ENVIRONMENT_FILE]) if ENVIRONMENT_FILE in os.environ else None
+    )
+    if named is None:
+        default = Path(DEFAULT_FILE)
+        return default if default.is_file() else None
+    if not named.is_file():
+        raise ConfigError(f"{named}: no such file; 'wetread config init {named}' writes one")
+    return named
+
+
+def load(given: Path | None = None) -> Settings:
+    """Read and check the settings.
+
+    Raises
+    ------
+    ConfigError
+        The file is missing, no TOML, or holds a key or value that is not allowed.
+    """
+    file = find_file(given)
+    folder = file.parent.resolve() if file else Path.cwd()
+    try:
+        content = tomllib.loads(file.read_text("utf-8")) if file else {}
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file}: not valid TOML: {error}") from error
+    except OSError as error:
+        raise ConfigError(f"{file}: cannot be read: {error.strerror}") from error
+    try:
+        return _resolved(Settings(**content), folder)
+    except ValidationError as error:
+        raise ConfigError(_explain(error, file, content)) from error
+
+
+def _resolved(settings: Settings, folder: Path) -> Settings:
+    """Make every path absolute."""
+    data_dir = folder / settings.node.data_dir
+    url = settings.database.url or f"sqlite:///{data_dir / 'wetread.db'}"
+    if url.startswith("sqlite:///"):
+        url = f"sqlite:///{folder / url.removeprefix('sqlite:///')}"
+    folders = [folder / each for each in settings.models.folders]
+    return settings.model_copy(
+        update={
+            "node": settings.node.model_copy(update={"data_dir": data_dir}),
+            "database": settings.database.model_copy(update={"url": url}),
+            "models": settings.models.model_copy(update={"folders": folders}),
+        }
+    )
+
+
+def _explain(error: ValidationError, file: Path | None, content: dict[str, Any]) -> str:
+    lines = []
+    for problem in error.errors():
+        path = problem["loc"]
+        key = ".".join(str(part) for part in path) or "settings"
+        source = file if file is not None and _holds(content, path) else "environment"
+        message = problem["msg"].removeprefix("Value error, ")
+        if problem["type"] == "extra_forbidden":
+            message = "no such setting; see 'wetread config init'"
+        lines.append(f"{source}: {key}: {message}")
+    return "\n".join(lines)
+
+
+def _holds(content: Any, path: tuple[int | str, ...]) -> bool:
+    """Whether a key (or, for a missing key, its section) stands in the file."""
+    for part in path[:-1] or path:
+        try:
+            content = content[part]
+        except (KeyError, IndexError, TypeError):
+            return False
+    return True

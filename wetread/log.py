@@ -1,0 +1,55 @@
+"""Logs on standard error: events with identifiers as fields, never a patient's data."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import warnings
+
+import structlog
+
+from wetread.config import Log
+
+
+def configure(settings: Log, role: str) -> None:
+    """Set up logging of this process.
+
+    Parameters
+    ----------
+    settings
+        Level and form.
+    role
+        What this process does; stands in every line.
+    """
+    level = logging.getLevelNamesMapping()[settings.level.upper()]
+    renderer: structlog.types.Processor = (
+        structlog.processors.JSONRenderer()
+        if settings.json_lines
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=24)
+    )
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _with_role(role),
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    # Their warnings quote element values, which may be a patient's name.
+    warnings.simplefilter("ignore")
+    logging.getLogger("pydicom").setLevel(logging.CRITICAL)
+    logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)
+
+
+def _with_role(role: str) -> structlog.types.Processor:
+    def add(
+        _logger: object, _method: str, event: structlog.types.EventDict
+    ) -> structlog.types.EventDict:
+        event["role"] = role
+        return event
+
+    return add

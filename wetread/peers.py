@@ -1,0 +1,46 @@
+"""Names and addresses of application entities, as the settings and the command line give them."""
+
+from __future__ import annotations
+
+import re
+
+from delivery.associate import Peer
+from wetread.config import ConfigError, Destination, Settings
+
+_ADDRESS = re.compile(r"(?P<title>[^@]{1,16})@(?P<host>[^:@]+|\[[0-9a-fA-F:]+\]):(?P<port>\d{1,5})")
+
+
+def destination_peer(settings: Settings, destination: Destination) -> Peer:
+    """The application entity of a configured destination."""
+    return Peer(
+        ae_title=destination.ae_title,
+        host=destination.host,
+        port=destination.port,
+        calling_ae_title=settings.node.ae_title,
+    )
+
+
+def parse_peer(settings: Settings, text: str) -> Peer:
+    """Resolve the name of a destination, or ``AET@host:port``.
+
+    Raises
+    ------
+    ConfigError
+        It is neither.
+    """
+    for destination in settings.destination:
+        if destination.name == text:
+            return destination_peer(settings, destination)
+    match = _ADDRESS.fullmatch(text)
+    if match is None or not 1 <= int(match["port"]) <= 65535:
+        names = ", ".join(each.name for each in settings.destination) or "none configured"
+        raise ConfigError(
+            f"{text!r} is neither a destination ({names}) nor AET@host:port, "
+            "e.g. WETREAD@127.0.0.1:11112"
+        )
+    return Peer(
+        ae_title=match["title"],
+        host=match["host"].strip("[]"),
+        port=int(match["port"]),
+        calling_ae_title=settings.node.ae_title,
+    )

@@ -1,0 +1,161 @@
+"""What each process does: receive, work, deliver. Each runs until it is told to stop.
+
+Each role imports only what it needs: the receiver loads no model runtime.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+import uuid
+from collections.abc import Callable
+from types import FrameType
+
+import structlog
+
+from db import migrate
+from db.archive import Archive
+from db.engine import Database
+from db.retry import RetryPolicy
+from scp.settings import ReceiverSettings
+from wetread import log
+from wetread.config import Settings
+
+SUPERVISED = "WETREAD_SUPERVISED"
+READY = "ready"
+
+_log = structlog.get_logger(__name__)
+
+
+def receive(settings: Settings, stop: threading.Event) -> None:
+    """Run one C-STORE SCP."""
+    from scp.server import Receiver
+
+    archive = Archive(settings.node.data_dir)
+    swept = archive.sweep()
+    if swept:
+        _log.info("archive.swept", files=swept)
+    with Receiver(receiver_settings(settings), open_database(settings), archive):
+        announce_ready()
+        stop.wait()
+
+
+def work(settings: Settings, stop: threading.Event) -> None:
+    """Run one worker."""
+    from inference.manifest import find_packages
+    from inference.worker import Worker, WorkerSettings
+
+    packages = find_packages(settings.models.folders, settings.models.disabled)
+    worker = Worker(
+        WorkerSettings(
+            owner=owner("work"),
+            destinations=tuple(each.name for each in settings.destination),
+            lease_seconds=settings.worker.lease_seconds,
+            retry=RetryPolicy(
+                attempts=settings.worker.attempts,
+                first_seconds=settings.worker.retry_seconds,
+                longest_seconds=settings.worker.retry_longest_seconds,
+            ),
+        ),
+        open_database(settings),
+        Archive(settings.node.data_dir),
+        packages,
+    )
+    announce_ready()
+    worker.run(stop)
+
+
+def deliver(settings: Settings, stop: threading.Event) -> None:
+    """Run one courier."""
+    from delivery.courier import Courier, CourierSettings
+    from delivery.cstore import CStoreDestination
+    from wetread.peers import destination_peer
+
+    archive = Archive(settings.node.data_dir)
+    courier = Courier(
+        CourierSettings(
+            owner=owner("deliver"),
+            lease_seconds=settings.delivery.lease_seconds,
+            batch=settings.delivery.batch,
+            retry=RetryPolicy(
+                attempts=settings.delivery.attempts,
+                first_seconds=settings.delivery.retry_seconds,
+                longest_seconds=settings.delivery.retry_longest_seconds,
+            ),
+        ),
+        open_database(settings),
+        [
+            CStoreDestination(each.name, destination_peer(settings, each), archive)
+            for each in settings.destination
+        ],
+    )
+    announce_ready()
+    courier.run(stop)
+
+
+ROLES: dict[str, Callable[[Settings, threading.Event], None]] = {
+    "receive": receive,
+    "work": work,
+    "deliver": deliver,
+}
+
+
+def run(role: str, settings: Settings) -> None:
+    """Run a role until SIGTERM, SIGINT, or the supervisor is gone."""
+    log.configure(settings.log, role)
+    stop = threading.Event()
+    stop_on_signals(stop)
+    if os.environ.get(SUPERVISED):
+        threading.Thread(target=_stop_with_supervisor, args=(stop,), daemon=True).start()
+    ROLES[role](settings, stop)
+    _log.info("role.stopped")
+
+
+def stop_on_signals(stop: threading.Event) -> None:
+    """Set ``stop`` on SIGTERM and SIGINT."""
+
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    signal.signal(signal.SIGTERM, on_signal)
+    signal.signal(signal.SIGINT, on_signal)
+
+
+def announce_ready() -> None:
+    """Say on standard output that this role does its work from now on."""
+    print(READY, flush=True)  # noqa: T201 - what the supervisor and scripts wait for
+
+
+def open_database(settings: Settings) -> Database:
+    """Open the database and bring its schema up to date."""
+    database = Database(settings.database.url)
+    migrate.upgrade(database)
+    return database
+
+
+def receiver_settings(settings: Settings) -> ReceiverSettings:
+    """What the receiver must know."""
+    quiet = dict(settings.study.quiet_seconds)
+    return ReceiverSettings(
+        ae_title=settings.node.ae_title,
+        host=settings.node.host,
+        port=settings.node.port,
+        quiet_seconds_default=quiet.pop("default"),
+        quiet_seconds=quiet,
+        release_seconds=settings.study.release_seconds,
+    )
+
+
+def owner(role: str) -> str:
+    """Name for leases that no other process bears."""
+    return f"{socket.gethostname()[:64]}:{role}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+
+
+def _stop_with_supervisor(stop: threading.Event) -> None:
+    """Wait for the end of standard input, which the supervisor holds open while it lives."""
+    # Not sys.stdin: its lock would be held by this thread when the interpreter leaves.
+    while os.read(0, 1):
+        pass
+    stop.set()

@@ -1,0 +1,49 @@
+"""The commented settings file that ``wetread config init`` writes; it states the defaults."""
+
+TEMPLATE = """\
+# wetread settings. Environment variables go over this file: WETREAD_NODE__PORT=104.
+# Relative paths are relative to the folder of this file.
+
+[node]
+ae_title = "WETREAD"              # what the console calls; 1 to 16 characters
+host = "0.0.0.0"                  # where to listen; 127.0.0.1 for this machine alone
+port = 11112
+data_dir = "wetread-data"         # archive, results, SQLite file
+
+[database]
+url = "sqlite:///wetread-data/wetread.db"   # or postgresql+psycopg://user:password@host/name
+
+[study]
+# A study is due when no new image has come for this long, by modality.
+quiet_seconds = { default = 30, CR = 5, DX = 5 }
+release_seconds = 1               # due this long after the association is released; 0: off
+
+[worker]
+processes = 1                     # how many 'wetread up' starts
+lease_seconds = 30                # a worker that says nothing for this long has lost its job
+attempts = 5                      # then the job is dead, with the reason
+retry_seconds = 2                 # wait after the first failure; doubles, up to ...
+retry_longest_seconds = 300
+
+[delivery]
+attempts = 20                     # then the delivery is dead, with the reason
+retry_seconds = 2
+retry_longest_seconds = 600
+lease_seconds = 120
+batch = 32                        # results per association
+
+[models]
+folders = []                      # each holds model packages; our own are always there
+disabled = []                     # names of models not to run
+
+[log]
+level = "info"                    # debug, info, warning, error
+json_lines = false                # one JSON object per line, for a log collector
+
+# Where results go; repeat the section for more than one.
+[[destination]]
+name = "pacs"
+ae_title = "ORTHANC"
+host = "127.0.0.1"
+port = 4242
+"""
