@@ -93,7 +93,7 @@ class Receiver:
             return
         self._server.shutdown()
         deadline = time.monotonic() + _DRAIN_SECONDS
-        while self._server.active_associations and time.monotonic() < deadline:
+        while self._in_use(self._server) and time.monotonic() < deadline:
             time.sleep(0.05)
         self._ae.shutdown()
         self._server = None
@@ -148,6 +148,11 @@ class Receiver:
             calling_ae=event.assoc.requestor.ae_title.strip(),
             address=event.assoc.requestor.address,
         )
+
+    @staticmethod
+    def _in_use(server: ThreadedAssociationServer) -> bool:
+        """Whether a peer may still be sending; a connection that got no further does not count."""
+        return any(each.is_established for each in server.active_associations)
 
     def _forget(self, event: evt.Event) -> set[str]:
         with self._lock:

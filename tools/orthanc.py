@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tests.postgres import free_port
+from tools.ports import free_port
 
 _START_SECONDS = 30.0
 
@@ -98,7 +98,7 @@ class Orthanc:
 
     def _settings(self) -> dict[str, Any]:
         return {
-            "Name": "wetread tests",
+            "Name": "wetread",
             "StorageDirectory": str(self._folder / "storage"),
             "IndexDirectory": str(self._folder / "storage"),
             "RemoteAccessAllowed": False,

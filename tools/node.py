@@ -1,0 +1,175 @@
+"""A wetread node of our own in a folder, run as a user runs it: ``wetread up`` and the CLI."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from sqlalchemy import Connection
+
+from db import stats
+from db.engine import Database
+from tools.ports import free_port
+from wetread.config import load
+
+_STOP_SECONDS = 40.0
+
+
+class Node:
+    """Writes a settings file and runs ``wetread up`` on it.
+
+    Parameters
+    ----------
+    folder
+        Where settings, data and log go.
+    destinations
+        (name, AE title, port) of each PACS on this machine.
+    extra
+        Further settings, TOML.
+    """
+
+    ae_title = "WETREAD"
+
+    def __init__(
+        self, folder: Path, destinations: Sequence[tuple[str, str, int]] = (), extra: str = ""
+    ) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self.port = free_port()
+        self.config = folder / "wetread.toml"
+        self.log = folder / "wetread.log"
+        self._process: subprocess.Popen[bytes] | None = None
+        sections = [f'[node]\nhost = "127.0.0.1"\nport = {self.port}\n[log]\njson_lines = true\n']
+        for name, title, port in destinations:
+            sections.append(
+                f'[[destination]]\nname = "{name}"\nae_title = "{title}"\n'
+                f'host = "127.0.0.1"\nport = {port}\n'
+            )
+        self.config.write_text("\n".join([*sections, extra]), "utf-8")
+
+    def start(self) -> None:
+        """Start all roles and wait for ``ready``."""
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "wetread", "up", "-c", str(self.config)],
+                stdout=subprocess.PIPE,
+                stderr=log,
+            )
+        assert self._process.stdout is not None
+        if self._process.stdout.readline().strip() != b"ready":
+            raise RuntimeError(f"wetread did not start:\n{self.log.read_text('utf-8')}")
+
+    def stop(self) -> int:
+        """Send SIGTERM and return the exit code."""
+        if self._process is None:
+            return 0
+        self._process.terminate()
+        code = self._process.wait(_STOP_SECONDS)
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+        self._process = None
+        return code
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def cli(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run ``wetread`` with these settings."""
+        command = [sys.executable, "-m", "wetread", *arguments, "-c", str(self.config)]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    def json(self, *arguments: str) -> Any:
+        """What a command says with ``--json``."""
+        done = self.cli(*arguments, "--json")
+        if done.returncode:
+            raise RuntimeError(f"wetread {' '.join(arguments)}: {done.stderr}")
+        return json.loads(done.stdout)
+
+    def send(self, *paths: Path) -> subprocess.CompletedProcess[str]:
+        """Send files to this node."""
+        return self.cli(
+            "send", *map(str, paths), "--to", f"{self.ae_title}@127.0.0.1:{self.port}", "--json"
+        )
+
+    def wait_for_jobs(self, studies: int, seconds: float = 60.0) -> list[dict[str, Any]]:
+        """Wait until this many studies have jobs and every job and delivery has come to an end.
+
+        Raises
+        ------
+        TimeoutError
+            It took longer; the message holds the jobs.
+        """
+        deadline = time.monotonic() + seconds
+        database = Database(load(self.config).database.url)
+        try:
+            while True:
+                with database.read() as connection:
+                    found = stats.jobs(connection, limit=10_000)
+                    over = all(_over(connection, each) for each in found)
+                seen = {each["study_uid"] for each in found}
+                if over and len(seen) >= studies:
+                    return found
+                if time.monotonic() > deadline:
+                    raise TimeoutError(f"{len(seen)} of {studies} studies: {found}")
+                time.sleep(0.1)
+        finally:
+            database.close()
+
+    def role_pids(self, role: str) -> list[int]:
+        """Process IDs of a role."""
+        assert self._process is not None
+        return [pid for pid in _children(self._process.pid) if f"\0{role}\0" in _command(pid)]
+
+    def kill_role(self, role: str) -> None:
+        """Kill -9 every process of a role; the supervisor starts it again."""
+        for pid in self.role_pids(role):
+            os.kill(pid, signal.SIGKILL)
+
+    def events(self, name: str | None = None) -> list[dict[str, Any]]:
+        """Log lines, optionally of one event."""
+        lines = self.log.read_text("utf-8").splitlines()
+        parsed = [json.loads(line) for line in lines if line.startswith("{")]
+        return [each for each in parsed if name is None or each["event"] == name]
+
+
+def _over(connection: Connection, job: dict[str, Any]) -> bool:
+    if job["state"] in ("queued", "running"):
+        return False
+    found = stats.deliveries(connection, job["id"])
+    return all(each["state"] not in ("pending", "sending") for each in found)
+
+
+def _children(pid: int) -> list[int]:
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:  # gone meanwhile
+            continue
+        if int(fields[1]) == pid:
+            found.append(int(stat.parent.name))
+    return found
+
+
+def _command(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except OSError:
+        return ""
