@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from pynetdicom import AE
+from pynetdicom import AE, evt
 from pynetdicom.association import Association
 from pynetdicom.presentation import build_context
 
@@ -68,13 +68,17 @@ def associate(peer: Peer, contexts: Sequence[tuple[str, Sequence[str]]]) -> Iter
     ae.dimse_timeout = _ANSWER_SECONDS
     ae.network_timeout = _ANSWER_SECONDS
     ae.maximum_pdu_size = _MAXIMUM_PDU_SIZE
+    opened: list[evt.Event] = []
     association = ae.associate(
         peer.host,
         peer.port,
         contexts=[build_context(sop_class, list(syntaxes)) for sop_class, syntaxes in contexts],
         ae_title=peer.ae_title,
         max_pdu=_MAXIMUM_PDU_SIZE,
+        evt_handlers=[(evt.EVT_CONN_OPEN, opened.append)],
     )
+    if not opened:
+        raise NoAssociation(f"{peer}: no connection")
     if not association.is_established:
         raise NoAssociation(f"{peer}: {_why_not(association)}")
     try:
@@ -91,6 +95,4 @@ def _why_not(association: Association) -> str:
         diagnostic = getattr(answer, "diagnostic", None)
         why = _REJECTIONS.get((source or 0, diagnostic or 0), "no reason given")
         return f"association rejected: {why}"
-    if association.is_aborted:
-        return "association aborted, or no common presentation context"
-    return "no connection"
+    return "association aborted, or no common presentation context"

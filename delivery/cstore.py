@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pydicom.errors import InvalidDicomError
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom.association import Association
+from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
 from db.archive import Archive
 from db.outbox import Alternative, Parcel
@@ -46,7 +47,8 @@ class CStoreDestination:
     def deliver(self, parcels: Sequence[Parcel]) -> Iterator[tuple[Parcel, Outcome]]:
         """Send parcels over one association; a lost association fails those that remain."""
         classes = sorted({form.sop_class_uid for each in parcels for form in each.alternatives})
-        contexts = [(each, _TRANSFER_SYNTAXES) for each in classes]
+        # With Verification the association stands even if no class is accepted, and we can say so.
+        contexts = [(each, _TRANSFER_SYNTAXES) for each in [Verification, *classes]]
         try:
             with associate(self._peer, contexts) as association:
                 for parcel in parcels:
