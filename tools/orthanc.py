@@ -8,9 +8,12 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
+from io import BytesIO
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+
+from pydicom import Dataset, dcmread
 
 from tools.ports import free_port
 
@@ -84,17 +87,13 @@ class Orthanc:
         with urllib.request.urlopen(url, timeout=30) as answer:
             return bytes(answer.read())
 
-    def instances(self) -> list[dict[str, str]]:
-        """Tags of every instance that is stored, with Orthanc's own ID as ``ID``."""
-        expanded = self.get("/instances?expand&requestedTags=StudyInstanceUID;SOPClassUID;Modality")
-        return [
-            each["MainDicomTags"] | each.get("RequestedTags", {}) | {"ID": each["ID"]}
-            for each in expanded
-        ]
+    def files(self) -> list[bytes]:
+        """Every stored instance as a DICOM file."""
+        return [self.get_bytes(f"/instances/{each}/file") for each in self.get("/instances")]
 
-    def file(self, instance_id: str) -> bytes:
-        """A stored instance as a DICOM file."""
-        return self.get_bytes(f"/instances/{instance_id}/file")
+    def datasets(self) -> list[Dataset]:
+        """Every stored instance."""
+        return [dcmread(BytesIO(each)) for each in self.files()]
 
     def _settings(self) -> dict[str, Any]:
         return {

@@ -1,0 +1,157 @@
+"""A console sends a study; the PACS gets a report and an overlay."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from pydicom import Dataset, dcmread
+from pydicom.uid import (
+    BasicTextSRStorage,
+    Comprehensive3DSRStorage,
+    SecondaryCaptureImageStorage,
+    generate_uid,
+)
+
+from tests.validators import dciodvfy, missing_tools, rule_violations
+from tools.node import Node
+from tools.orthanc import Orthanc
+from wetread.phantom import write_study
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+
+DEFAULT_SET = {Comprehensive3DSRStorage: 1, BasicTextSRStorage: 1, SecondaryCaptureImageStorage: 1}
+
+
+def console(node: Node, *paths: Path) -> None:
+    """Send as a modality does, with DCMTK's storescu."""
+    if shutil.which("storescu") is None:
+        pytest.skip("DCMTK is not installed: apt-get install dcmtk")
+    target = ["-aet", "CONSOLE", "-aec", node.ae_title, "127.0.0.1", str(node.port)]
+    subprocess.run(["storescu", "-R", *target, *paths], check=True)
+
+
+def classes(objects: list[Dataset]) -> dict[str, int]:
+    return dict(Counter(each.SOPClassUID for each in objects))
+
+
+def test_a_study_comes_back_as_report_text_and_overlay(
+    node: Node, orthanc: Orthanc, tmp_path: Path
+) -> None:
+    sources = write_study(tmp_path / "study", seed=1, rows=800, finding="consolidation")
+    console(node, *sources)
+    (job,) = node.wait_for_jobs(studies=1)
+    assert (job["state"], job["reason"], job["attempts"]) == ("done", None, 1)
+    objects = orthanc.datasets()
+    assert classes(objects) == DEFAULT_SET
+    assert {each.StudyInstanceUID for each in objects} == {job["study_uid"]}
+    for number, each in enumerate(objects):
+        file = tmp_path / f"{number}.dcm"
+        each.save_as(file, enforce_file_format=True)
+        assert rule_violations(file, sources[0]) == []
+        if not missing_tools("dciodvfy"):
+            assert dciodvfy(file) == []
+
+    assert node.json("jobs", "list")[0] == job
+    shown = node.json("jobs", "show", str(job["id"]))
+    assert {each["state"] for each in shown["deliveries"]} == {"sent"}
+    assert node.json("studies", "show", job["study_uid"])["jobs"] == [job]
+
+    # The same study again, and our own results coming back from the PACS: nothing new.
+    console(node, *sources, *tmp_path.glob("?.dcm"))
+    node.wait_for_jobs(studies=1)
+    assert [each["id"] for each in node.json("jobs", "list")] == [job["id"]]
+    assert len(orthanc.datasets()) == 3
+    assert node.json("studies", "list")[0]["instances"] == 1
+
+    # Its patient is named in no log line.
+    log = node.log.read_text("utf-8")
+    assert "SYNTHETIC" not in log
+    assert "SYNTH-" not in log
+
+
+def test_several_images_make_one_report_and_a_late_one_makes_another(
+    node: Node, orthanc: Orthanc, tmp_path: Path
+) -> None:
+    first, second, late = write_study(tmp_path / "study", seed=2, rows=500, images=3)
+    console(node, first, second)
+    (job,) = node.wait_for_jobs(studies=1)
+    assert classes(orthanc.datasets()) == {**DEFAULT_SET, SecondaryCaptureImageStorage: 2}
+    (report,) = (each for each in orthanc.datasets() if "Comprehensive" in each.SOPClassUID.name)
+    assert str(report).count("Tracking Unique Identifier") == 2
+
+    console(node, late)
+    deadline = 0
+    while len(node.wait_for_jobs(studies=1)) < 2:
+        deadline += 1
+        assert deadline < 100, "the late image was not read"
+    newest, oldest = node.wait_for_jobs(studies=1)
+    assert (oldest["id"], newest["state"]) == (job["id"], "done")
+    assert classes(orthanc.datasets()) == {
+        Comprehensive3DSRStorage: 2,
+        BasicTextSRStorage: 2,
+        SecondaryCaptureImageStorage: 3,  # the first two are what they were
+    }
+
+
+def test_a_study_that_no_model_reads_says_why(node: Node, orthanc: Orthanc, tmp_path: Path) -> None:
+    (path,) = write_study(tmp_path / "study", seed=3, rows=500)
+    lateral = dcmread(path)
+    lateral.ViewPosition = "LL"
+    lateral.save_as(path)
+    console(node, path)
+    (job,) = node.wait_for_jobs(studies=1)
+    assert job["state"] == "skipped"
+    assert "view LL is not" in job["reason"]
+    assert orthanc.datasets() == []
+
+
+def test_a_pacs_that_is_down_gets_everything_when_it_returns(
+    node: Node, orthanc: Orthanc, tmp_path: Path
+) -> None:
+    orthanc.stop()
+    console(node, *write_study(tmp_path / "study", seed=4, rows=500))
+    while not node.events("delivery.pending"):
+        assert not node.events("delivery.sent")
+    orthanc.start()
+    (job,) = node.wait_for_jobs(studies=1)
+    assert classes(orthanc.datasets()) == DEFAULT_SET
+    shown = node.json("jobs", "show", str(job["id"]))
+    assert max(each["attempts"] for each in shown["deliveries"]) > 1
+
+
+@pytest.mark.parametrize("role", ["receive", "work", "deliver"])
+def test_kill_9_of_any_role_loses_nothing_and_doubles_nothing(
+    node: Node, orthanc: Orthanc, tmp_path: Path, role: str
+) -> None:
+    """Twenty studies on their way, and one role killed three times.
+
+    As a console does, the sender repeats what was not answered with Success.
+    """
+    template = dcmread(write_study(tmp_path / "template", seed=5, rows=500)[0])
+    studies = []
+    for number in range(20):
+        folder = tmp_path / f"study{number}"
+        folder.mkdir()
+        template.StudyInstanceUID = generate_uid()
+        template.SeriesInstanceUID = generate_uid()
+        template.SOPInstanceUID = template.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+        template.save_as(folder / "image.dcm")
+        studies.append(folder / "image.dcm")
+    for number, path in enumerate(studies):
+        if number in (4, 9, 14):
+            node.kill_role(role)
+        for _ in range(200):
+            if node.send(path).returncode == 0:
+                break
+        else:
+            pytest.fail("the receiver did not come back")
+    jobs = node.wait_for_jobs(studies=20, seconds=120)
+    assert [each["state"] for each in jobs] == ["done"] * 20
+    assert len(node.events("role.died")) == 3
+    per_study = Counter(each.StudyInstanceUID for each in orthanc.datasets())
+    assert len(per_study) == 20
+    assert set(per_study.values()) == {3}
