@@ -159,9 +159,9 @@ def _read(path: Path) -> _File | SendOutcome:
         if not header.get("SOPClassUID") or not header.get("SOPInstanceUID"):
             return SendOutcome(path=path, reason="not a DICOM instance")
         return _File(path, header)
-    except OSError as error:
-        return SendOutcome(path=path, reason=f"cannot be read: {error.strerror}")
     except Exception as error:  # noqa: BLE001 - the parser meets any file there is
+        if isinstance(error, OSError) and error.strerror:
+            return SendOutcome(path=path, reason=f"cannot be read: {error.strerror}")
         return SendOutcome(path=path, reason=f"not a DICOM instance ({type(error).__name__})")
 
 

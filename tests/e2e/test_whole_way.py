@@ -16,6 +16,7 @@ from pydicom.uid import (
     generate_uid,
 )
 
+from tests.postgres import PostgresServer
 from tests.validators import dciodvfy, missing_tools, rule_violations
 from tools.node import Node
 from tools.orthanc import Orthanc
@@ -121,6 +122,18 @@ def test_a_pacs_that_is_down_gets_everything_when_it_returns(
     assert classes(orthanc.datasets()) == DEFAULT_SET
     shown = node.json("jobs", "show", str(job["id"]))
     assert max(each["attempts"] for each in shown["deliveries"]) > 1
+
+
+def test_the_same_on_postgresql(orthanc: Orthanc, postgres: PostgresServer, tmp_path: Path) -> None:
+    database = f'[database]\nurl = "{postgres.new_database()}"\n[worker]\nprocesses = 2\n'
+    destination = ("pacs", orthanc.ae_title, orthanc.port)
+    with Node(tmp_path / "node", [destination], database) as node:
+        for seed in (6, 7):
+            console(node, *write_study(tmp_path / str(seed), seed=seed, rows=500))
+        jobs = node.wait_for_jobs(studies=2)
+    assert [each["state"] for each in jobs] == ["done", "done"]
+    assert len(orthanc.datasets()) == 6
+    assert not list((tmp_path / "node").rglob("*.db"))
 
 
 @pytest.mark.parametrize("role", ["receive", "work", "deliver"])
