@@ -184,3 +184,5 @@ class Reading:
         checked_code(self.procedure)
         if not self.images:
             raise FindingError("a reading needs at least one image")
+        if len({image.sop_instance_uid for image in self.images}) < len(self.images):
+            raise FindingError("a reading has at most one entry per image")
