@@ -1,82 +1,52 @@
 """Content items of a structured report (PS3.3 section C.17.3), as small functions.
 
-Every function returns a new item. Concept names of templates stay in English, whatever the
-language of the report: viewers match on their text.
+highdicom makes the items; what is different here is told in comments. Every function returns a new
+item. Concept names of templates stay in English, whatever the language of the report: viewers
+match on their text.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from enum import Enum
 
+import numpy as np
+from highdicom.sr import (
+    CodeContentItem,
+    ContainerContentItem,
+    ContentItem,
+    ImageContentItem,
+    NumContentItem,
+    RelationshipTypeValues,
+    ScoordContentItem,
+    TextContentItem,
+    UIDRefContentItem,
+)
 from pydicom import Dataset
 from pydicom.sequence import Sequence
 from pydicom.sr.coding import Code
 
+from sr import codes
 
-class Relation(Enum):
-    """Relationship Type (0040,A010): what an item is to its parent (PS3.3 C.17.3.2.4)."""
-
-    CONTAINS = "CONTAINS"
-    CONCEPT_MODIFIER = "HAS CONCEPT MOD"
-    OBSERVATION_CONTEXT = "HAS OBS CONTEXT"
-    ACQUISITION_CONTEXT = "HAS ACQ CONTEXT"
-    INFERRED_FROM = "INFERRED FROM"
-    SELECTED_FROM = "SELECTED FROM"
-
-
-def code_item(code: Code) -> Dataset:
-    """Return a coded concept as an item of a code sequence (PS3.3 section 8.8)."""
-    item = Dataset()
-    item.CodeValue = code.value
-    item.CodingSchemeDesignator = code.scheme_designator
-    if code.scheme_version:
-        item.CodingSchemeVersion = code.scheme_version
-    item.CodeMeaning = code.meaning
-    return item
-
-
-def _item(
-    value_type: str, relation: Relation, name: Code | None, children: Iterable[Dataset] = ()
-) -> Dataset:
-    item = Dataset()
-    item.ValueType = value_type
-    item.RelationshipType = relation.value
-    if name is not None:
-        item.ConceptNameCodeSequence = Sequence([code_item(name)])
-    _put_children(item, children)
-    return item
-
-
-def _put_children(item: Dataset, children: Iterable[Dataset]) -> None:
-    children = list(children)
-    if children:
-        item.ContentSequence = Sequence(children)
+Relation = RelationshipTypeValues
 
 
 def put_root(dataset: Dataset, title: Code, template: str, children: Iterable[Dataset]) -> None:
     """Write the root container of a document into its data set (PS3.3 C.17.3, PS3.16 Annex A)."""
-    dataset.ValueType = "CONTAINER"
-    dataset.ConceptNameCodeSequence = Sequence([code_item(title)])
-    _put_container(dataset, template)
-    _put_children(dataset, children)
-
-
-def _put_container(item: Dataset, template: str | None) -> None:
-    # SEPARATE, because viewers drop the labels of items in CONTINUOUS containers.
-    item.ContinuityOfContent = "SEPARATE"
-    if template is not None:
-        identification = Dataset()
-        identification.MappingResource = "DCMR"
-        identification.TemplateIdentifier = template
-        item.ContentTemplateSequence = Sequence([identification])
+    root = ContainerContentItem(title, is_content_continuous=False, template_id=template)
+    for element in _with_children(root, children):
+        dataset[element.tag] = element
 
 
 def container(name: Code, children: Iterable[Dataset], *, template: str | None = None) -> Dataset:
     """Return a CONTAINER that its parent contains; ``template`` is a TID without prefix."""
-    item = _item("CONTAINER", Relation.CONTAINS, name, children)
-    _put_container(item, template)
-    return item
+    # Not continuous, because viewers drop the labels of items in CONTINUOUS containers.
+    item = ContainerContentItem(
+        name,
+        is_content_continuous=False,
+        template_id=template,
+        relationship_type=Relation.CONTAINS,
+    )
+    return _with_children(item, children)
 
 
 def text(
@@ -86,32 +56,25 @@ def text(
     children: Iterable[Dataset] = (),
 ) -> Dataset:
     """Return a TEXT item."""
-    item = _item("TEXT", relation, name, children)
-    item.TextValue = value
-    return item
+    return _with_children(TextContentItem(name, value, relation), children)
 
 
 def coded(name: Code, value: Code, relation: Relation = Relation.CONTAINS) -> Dataset:
     """Return a CODE item."""
-    item = _item("CODE", relation, name)
-    item.ConceptCodeSequence = Sequence([code_item(value)])
-    return item
+    return CodeContentItem(name, value, relation)
 
 
-def uid(name: Code, value: str, relation: Relation = Relation.OBSERVATION_CONTEXT) -> Dataset:
+def uid(name: Code, value: str, relation: Relation = Relation.HAS_OBS_CONTEXT) -> Dataset:
     """Return a UIDREF item."""
-    item = _item("UIDREF", relation, name)
-    item.UID = value
-    return item
+    return UIDRefContentItem(name, value, relation)
 
 
 def number(name: Code, value: str, unit: Code, relation: Relation = Relation.CONTAINS) -> Dataset:
     """Return a NUM item; ``value`` is a decimal string of at most 16 characters (VR DS)."""
-    measured = Dataset()
-    measured.MeasurementUnitsCodeSequence = Sequence([code_item(unit)])
-    measured.NumericValue = value
-    item = _item("NUM", relation, name)
-    item.MeasuredValueSequence = Sequence([measured])
+    item = NumContentItem(name, float(value), unit, relationship_type=relation)
+    measured = item.MeasuredValueSequence[0]
+    measured.NumericValue = value  # as it reads best: 87.00, not 87.0
+    del measured.FloatingPointValue
     return item
 
 
@@ -123,16 +86,12 @@ def sop_reference(source: Dataset) -> Dataset:
     return reference
 
 
-def image(
-    source: Dataset,
-    relation: Relation,
-    name: Code | None = None,
-    children: Iterable[Dataset] = (),
-) -> Dataset:
-    """Return an IMAGE item that refers to ``source``."""
-    item = _item("IMAGE", relation, name, children)
-    item.ReferencedSOPSequence = Sequence([sop_reference(source)])
-    return item
+def image(source: Dataset, relation: Relation, children: Iterable[Dataset] = ()) -> Dataset:
+    """Return an IMAGE item, named Source, that refers to ``source``."""
+    item = ImageContentItem(
+        codes.SOURCE, source.SOPClassUID, source.SOPInstanceUID, relationship_type=relation
+    )
+    return _with_children(item, children)
 
 
 def point(name: Code, column: float, row: float, source: Dataset) -> Dataset:
@@ -147,7 +106,15 @@ def point(name: Code, column: float, row: float, source: Dataset) -> Dataset:
     source
         The image.
     """
-    item = _item("SCOORD", Relation.CONTAINS, name, [image(source, Relation.SELECTED_FROM)])
-    item.GraphicType = "POINT"
-    item.GraphicData = [column, row]
+    item = ScoordContentItem(
+        name, "POINT", np.array([[column, row]]), relationship_type=Relation.CONTAINS
+    )
+    return _with_children(item, [image(source, Relation.SELECTED_FROM)])
+
+
+def _with_children(item: ContentItem, children: Iterable[Dataset]) -> Dataset:
+    # A plain sequence: highdicom checks each item of its own as it goes in, for as long again.
+    children = list(children)
+    if children:
+        item.ContentSequence = Sequence(children)
     return item

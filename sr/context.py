@@ -11,14 +11,14 @@ from sr.content import Relation, coded, container, image, number, text, uid
 from sr.identity import DEVICE_SERIAL_NUMBER, MANUFACTURER, MODEL_NAME, OBSERVER_UID
 from sr.patient import orientation, spacing
 
-_ACQUISITION = Relation.ACQUISITION_CONTEXT
+_ACQUISITION = Relation.HAS_ACQ_CONTEXT
 
 
 def observation_context() -> list[Dataset]:
     """Return language and observer: this device (PS3.16 TID 1204, 1001, 1004)."""
-    context = Relation.OBSERVATION_CONTEXT
+    context = Relation.HAS_OBS_CONTEXT
     return [
-        coded(codes.LANGUAGE, codes.ENGLISH, Relation.CONCEPT_MODIFIER),
+        coded(codes.LANGUAGE, codes.ENGLISH, Relation.HAS_CONCEPT_MOD),
         coded(codes.OBSERVER_TYPE, codes.DEVICE, context),
         uid(codes.DEVICE_OBSERVER_UID, OBSERVER_UID, context),
         text(codes.DEVICE_OBSERVER_NAME, MODEL_NAME, context),
@@ -30,9 +30,7 @@ def observation_context() -> list[Dataset]:
 
 def image_library(sources: Iterable[Dataset]) -> Dataset:
     """Return the Image Library (PS3.16 TID 1600): one group with every image."""
-    entries = [
-        image(source, Relation.CONTAINS, codes.SOURCE, _descriptors(source)) for source in sources
-    ]
+    entries = [image(source, Relation.CONTAINS, _descriptors(source)) for source in sources]
     return container(codes.IMAGE_LIBRARY, [container(codes.IMAGE_LIBRARY_GROUP, entries)])
 
 

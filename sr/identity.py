@@ -7,12 +7,12 @@ from enum import Enum
 from importlib.metadata import PackageNotFoundError, version
 from uuid import NAMESPACE_DNS, uuid5
 
+from highdicom.sr import CodedConcept
 from pydicom import Dataset
 from pydicom.sequence import Sequence
 from pydicom.uid import UID
 
 from sr import codes
-from sr.content import code_item
 from sr.findings import Algorithm
 
 MANUFACTURER = "wetread"
@@ -88,7 +88,8 @@ def put_equipment(dataset: Dataset) -> None:
 def contributing_equipment(algorithm: Algorithm) -> Dataset:
     """Return the Contributing Equipment Sequence item of a model (PS3.3 C.12.1; IHE AIR)."""
     item = Dataset()
-    item.PurposeOfReferenceCodeSequence = Sequence([code_item(codes.PROCESSING_EQUIPMENT)])
+    purpose = CodedConcept.from_code(codes.PROCESSING_EQUIPMENT)
+    item.PurposeOfReferenceCodeSequence = Sequence([purpose])
     item.Manufacturer = algorithm.manufacturer
     item.ManufacturerModelName = algorithm.name
     item.SoftwareVersions = algorithm.version

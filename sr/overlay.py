@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 import numpy as np
+from highdicom.sr import CodedConcept
 from numpy.typing import NDArray
 from pydicom import DataElement, Dataset
 from pydicom.sequence import Sequence
@@ -13,7 +14,7 @@ from pydicom.uid import SecondaryCaptureImageStorage
 from pydicom.valuerep import DSfloat
 
 from sr import codes
-from sr.content import code_item, sop_reference
+from sr.content import sop_reference
 from sr.document import Origin, new_result
 from sr.findings import Algorithm, ImageReading
 from sr.identity import Kind, result_uid
@@ -96,7 +97,8 @@ def _put_derivation(result: Dataset, source: Dataset) -> None:
     result.ImageType = ["DERIVED", "SECONDARY"]
     result.DerivationDescription = _DERIVATION
     reference = sop_reference(source)
-    reference.PurposeOfReferenceCodeSequence = Sequence([code_item(codes.SOURCE_IMAGE)])
+    purpose = CodedConcept.from_code(codes.SOURCE_IMAGE)
+    reference.PurposeOfReferenceCodeSequence = Sequence([purpose])
     result.SourceImageSequence = Sequence([reference])
     # The bands name nobody, but the source's own pixels may.
     result.BurnedInAnnotation = "YES" if source.get("BurnedInAnnotation") == "YES" else "NO"

@@ -82,7 +82,7 @@ def build_report(
         "1500",
         [
             *observation_context(),
-            coded(codes.PROCEDURE_REPORTED, reading.procedure, Relation.CONCEPT_MODIFIER),
+            coded(codes.PROCEDURE_REPORTED, reading.procedure, Relation.HAS_CONCEPT_MOD),
             image_library(images.values()),
             container(codes.IMAGING_MEASUREMENTS, _groups(images, reading)),
             container(codes.QUALITATIVE_EVALUATIONS, [text(codes.COMMENT, wording.NOTICE)]),
@@ -121,7 +121,7 @@ def _groups(images: Mapping[str, Dataset], reading: Reading) -> list[Dataset]:
 
 def _group(source: Dataset, reading: ImageReading, algorithm: Algorithm, index: int) -> Dataset:
     """Return the measurement group of one image (PS3.16 TID 1501)."""
-    context = Relation.OBSERVATION_CONTEXT
+    context = Relation.HAS_OBS_CONTEXT
     tracking = result_uid([str(source.SOPInstanceUID)], algorithm, Kind.REPORT, "tracking")
     return container(
         codes.MEASUREMENT_GROUP,
@@ -141,7 +141,7 @@ def _group(source: Dataset, reading: ImageReading, algorithm: Algorithm, index: 
 
 def _algorithm(algorithm: Algorithm) -> list[Dataset]:
     """Return the algorithm identification (PS3.16 TID 4019)."""
-    modifier = Relation.CONCEPT_MODIFIER
+    modifier = Relation.HAS_CONCEPT_MOD
     return [
         text(codes.ALGORITHM_NAME, algorithm.name, modifier),
         text(codes.ALGORITHM_VERSION, algorithm.version, modifier),

@@ -40,8 +40,8 @@ CHESTS = [
 ]
 MISFITS = {
     "highdicom/dx_image.dcm": "view LAT",  # a dog, from the side
-    "presidio/0_ORIGINAL_no_pixels.dcm": "not an image",
-    "presidio/2_ORIGINAL.dcm": "modality CT",
+    "presidio/0_ORIGINAL_no_pixels.dcm": "the image has no Pixel Data",
+    "presidio/2_ORIGINAL.dcm": "a localizer is not read",
     "pydicom-data/RG3_J2KR.dcm": "body part EXTREMITY",
 }
 # Each is in the study of another one above, or even has its UIDs and other bytes.
@@ -106,7 +106,7 @@ def test_real_chests_come_back_and_misfits_say_why(
     by_study = {each["study_uid"]: each for each in jobs}
     for name, reason in MISFITS.items():
         job = by_study[study_uid(sent[name])]
-        assert job["state"] == "skipped"
+        assert job["state"] in ("skipped", "dead")
         assert reason in job["reason"]
     objects = orthanc.datasets()
     for path in (sent[name] for name in CHESTS):
