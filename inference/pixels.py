@@ -118,11 +118,16 @@ def displayed(dataset: Dataset) -> NDArray[np.uint8]:
     Raises
     ------
     PixelError
-        There is no Pixel Data, it cannot be decoded, or it is colour or multi-frame.
+        There is no Pixel Data, it cannot be decoded, it is colour or multi-frame, or a LUT,
+        rescale or window is malformed.
     """
     stored = _stored_values(dataset)
     lowest, highest = int(stored.min()), int(stored.max())
-    table = _display_table(dataset, lowest, highest)
+    try:
+        with np.errstate(over="ignore", invalid="ignore"):
+            table = _display_table(dataset, lowest, highest)
+    except Exception as error:  # elements are parsed here, and may hold anything
+        raise PixelError(f"LUT, rescale or window is malformed ({type(error).__name__})") from error
     return table[stored.astype(np.int32) - lowest]
 
 
@@ -132,10 +137,14 @@ def _stored_values(dataset: Dataset) -> NDArray[np.integer]:
     photometric = str(dataset.get("PhotometricInterpretation", ""))
     if photometric not in ("MONOCHROME1", "MONOCHROME2"):
         raise PixelError(f"photometric interpretation {photometric or 'missing'} is not greyscale")
-    if int(dataset.get("NumberOfFrames") or 1) > 1:
-        raise PixelError(f"the image has {dataset.NumberOfFrames} frames, one is expected")
     try:
-        stored = np.squeeze(dataset.pixel_array)
+        frames = int(dataset.get("NumberOfFrames") or 1)
+    except (ValueError, TypeError) as error:
+        raise PixelError("Number of Frames (0028,0008) is not a number") from error
+    if frames != 1:
+        raise PixelError(f"the image has {frames} frames, one is expected")
+    try:
+        stored = dataset.pixel_array
     except Exception as error:  # decoders raise whatever they like on bad bytes
         raise PixelError(f"pixels cannot be decoded: {type(error).__name__}: {error}") from error
     if stored.ndim != 2 or stored.dtype.kind not in "iu" or stored.itemsize > 2:
@@ -160,6 +169,8 @@ def _display_table(dataset: Dataset, lowest: int, highest: int) -> NDArray[np.ui
     grey = _voi(dataset, modality)
     if dataset.PhotometricInterpretation == "MONOCHROME1":
         grey = 1.0 - grey
+    if not np.isfinite(grey).all():
+        raise ValueError("not a finite number")
     return np.rint(grey * 255.0).astype(np.uint8)
 
 
@@ -170,16 +181,19 @@ def _voi(dataset: Dataset, modality: NDArray[np.float64]) -> NDArray[np.float64]
         voi = np.asarray(apply_voi(np.rint(modality).astype(np.int32), dataset), dtype=np.float64)
         return np.clip(voi / (2.0**bits - 1.0), 0.0, 1.0)
     width, centre = _first(dataset.get("WindowWidth")), _first(dataset.get("WindowCenter"))
-    if width is None or centre is None or width < 1:
-        span = max(float(modality.max() - modality.min()), 1.0)
-        return np.asarray((modality - modality.min()) / span)
     function = str(dataset.get("VOILUTFunction") or _LINEAR)
+    least = 0.0 if function in (_SIGMOID, _LINEAR_EXACT) else 1.0
+    if width is None or centre is None or width < least or width == 0:
+        span = float(modality.max() - modality.min()) or 1.0
+        return np.asarray((modality - modality.min()) / span)
     if function == _SIGMOID:  # PS3.3 C.11.2.1.3.1
         return np.asarray(1.0 / (1.0 + np.exp(-4.0 * (modality - centre) / width)))
     if function == _LINEAR_EXACT:  # PS3.3 C.11.2.1.3.2
         return np.clip((modality - centre) / width + 0.5, 0.0, 1.0)
     # PS3.3 C.11.2.1.2.1
-    return np.clip((modality - (centre - 0.5)) / max(width - 1.0, 1.0) + 0.5, 0.0, 1.0)
+    if width == 1:
+        return np.asarray(modality > centre - 0.5, dtype=np.float64)
+    return np.clip((modality - (centre - 0.5)) / (width - 1.0) + 0.5, 0.0, 1.0)
 
 
 def _first(value: object) -> float | None:

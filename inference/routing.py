@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pydicom import Dataset, dcmread
-from pydicom.errors import InvalidDicomError
 
 from inference.errors import PixelError
 from inference.manifest import AcceptsSection, Package
@@ -62,7 +61,7 @@ def read_header(path: Path) -> Dataset:
     """
     try:
         return dcmread(path, stop_before_pixels=True, specific_tags=_HEADER)
-    except (OSError, InvalidDicomError, ValueError, EOFError) as error:
+    except Exception as error:  # the parser raises whatever it likes on bad bytes
         raise PixelError(f"archived file cannot be read ({type(error).__name__})") from error
 
 
@@ -78,7 +77,7 @@ def route(package: Package, headers: Sequence[Dataset]) -> Routed:
     """
     fitting, reasons = [], []
     for header in headers:
-        reason = misfit(package.manifest.accepts, header)
+        reason = _misfit(package.manifest.accepts, header)
         if reason is None:
             fitting.append(str(header.SOPInstanceUID))
         elif reason not in reasons:
@@ -86,6 +85,13 @@ def route(package: Package, headers: Sequence[Dataset]) -> Routed:
     if fitting:
         return Routed(tuple(fitting), "")
     return Routed((), "; ".join(reasons) or "the study has no images")
+
+
+def _misfit(accepts: AcceptsSection, header: Dataset) -> str | None:
+    try:
+        return misfit(accepts, header)
+    except Exception as error:  # noqa: BLE001 - elements are parsed here, and may hold anything
+        return f"a header element is malformed ({type(error).__name__})"
 
 
 def misfit(accepts: AcceptsSection, header: Dataset) -> str | None:
@@ -115,16 +121,16 @@ def _modality(accepts: AcceptsSection, header: Dataset) -> str | None:
     modality = str(header.get("Modality") or "").upper()
     if modality in accepts.modality:
         return None
-    return f"modality {modality or 'missing'} is not {_listed(accepts.modality)}"
+    return f"modality {_shown(modality)} is not {_listed(accepts.modality)}"
 
 
 def _anatomy(accepts: AcceptsSection, header: Dataset) -> str | None:
     body_part = body_part_of(header)
     if body_part not in accepts.body_part:
-        return f"body part {body_part or 'missing'} is not {_listed(accepts.body_part)}"
+        return f"body part {_shown(body_part)} is not {_listed(accepts.body_part)}"
     view = view_of(header)
     if view not in accepts.view:
-        return f"view {view or 'missing'} is not {_listed(accepts.view)}"
+        return f"view {_shown(view)} is not {_listed(accepts.view)}"
     return None
 
 
@@ -134,7 +140,7 @@ def _shape(accepts: AcceptsSection, header: Dataset) -> str | None:
         return f"the image has {frames} frames, the model reads single images"
     photometric = str(header.get("PhotometricInterpretation") or "")
     if photometric not in ("MONOCHROME1", "MONOCHROME2"):
-        return f"photometric interpretation {photometric or 'missing'} is not greyscale"
+        return f"photometric interpretation {_shown(photometric)} is not greyscale"
     rows, columns = int(header.Rows), int(header.Columns)
     if rows < accepts.minimum_rows or columns < accepts.minimum_columns:
         least = f"{accepts.minimum_rows} x {accepts.minimum_columns}"
@@ -174,6 +180,11 @@ def _values(header: Dataset, keyword: str) -> list[object]:
     if value is None:
         return []
     return [value] if isinstance(value, str) else list(value)
+
+
+def _shown(value: str) -> str:
+    """A peer's code string in a reason: no longer than the VR allows, nothing a terminal obeys."""
+    return "".join(each if each.isprintable() else "?" for each in value[:16]) or "missing"
 
 
 def _listed(values: Sequence[str]) -> str:

@@ -14,6 +14,7 @@ from inference.errors import ManifestError, ModelError
 from inference.manifest import Package
 
 _CUDA, _CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
+_TOLERANCE = 1e-3  # softmax in half precision may leave 0..1 by this
 
 # Fatal errors only: it complains of every absent GPU library, and the provider that really runs
 # is reported by Model.provider.
@@ -51,9 +52,10 @@ class Model:
     Raises
     ------
     ManifestError
-        The graph is not the one the manifest describes, or lacks a named input or output.
+        The graph is not the one the manifest describes, lacks a named input or output, or takes
+        tensors of another size.
     ModelError
-        The runtime cannot load the graph.
+        The runtime cannot load the graph, or the graph fails on a black picture.
     """
 
     def __init__(self, package: Package, threads: int = 0) -> None:
@@ -105,7 +107,18 @@ class Model:
                 f"model {self.package.name}: output {section.output!r} has shape "
                 f"{probabilities.shape} or values that are not finite; expected {expected}"
             )
-        return Outputs(probabilities, outputs[1] if section.activation else None)
+        if probabilities.min() < -_TOLERANCE or probabilities.max() > 1 + _TOLERANCE:
+            raise ModelError(
+                f"model {self.package.name}: output {section.output!r} has values outside 0..1; "
+                "the graph must end in softmax or sigmoid"
+            )
+        activations = outputs[1] if section.activation else None
+        if activations is not None and not _is_map(activations, expected):
+            raise ModelError(
+                f"model {self.package.name}: output {section.activation!r} has shape "
+                f"{activations.shape} or values that are not finite; expected {expected} and a map"
+            )
+        return Outputs(probabilities, activations)
 
     def _check_names(self) -> None:
         section, runtime = self.package.manifest.classification, self.package.manifest.runtime
@@ -116,6 +129,30 @@ class Model:
         for name in (section.output, section.activation):
             if name and name not in outputs:
                 raise ManifestError(f"{self.package.model_file}: no output {name!r}: {outputs}")
+        self._check_size(
+            next(each for each in self._session.get_inputs() if each.name == runtime.input)
+        )
+
+    def _check_size(self, declared: Any) -> None:
+        # A graph that is exported for one image would fail on the first study of two.
+        preparation, batch = self.package.preparation, self.package.manifest.runtime.batch
+        given = [batch, preparation.channels, preparation.rows, preparation.columns]
+        stated = list(declared.shape)
+        fits = len(stated) == len(given) and all(
+            not isinstance(size, int) or size == want
+            for size, want in zip(stated, given, strict=True)
+        )
+        several = bool(stated) and isinstance(stated[0], int) and stated[0] > 1
+        if several or (stated and not fits):
+            raise ManifestError(
+                f"{self.package.model_file}: input {declared.name!r} takes {stated}, [runtime] "
+                f"batch and [prepare] make {given}; a fixed batch must be 1"
+            )
+
+
+def _is_map(activations: NDArray[np.float32], expected: tuple[int, int]) -> bool:
+    shaped = activations.ndim == 4 and activations.shape[:2] == expected and activations.size > 0
+    return shaped and bool(np.isfinite(activations).all())
 
 
 def available_providers() -> list[str]:

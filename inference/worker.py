@@ -13,7 +13,6 @@ from pathlib import Path
 
 import structlog
 from pydicom import Dataset, dcmread
-from pydicom.errors import InvalidDicomError
 
 from db import jobs, outbox, studies
 from db.archive import Archive
@@ -145,6 +144,7 @@ class Worker:
         with self._database.read() as connection:
             instances = studies.instances(connection, study.study_uid)
         headers = self._headers(instances)
+        unreadable = len(instances) - len(headers)
         by_uid = {each.sop_instance_uid: each for each in instances}
         routes = {ref: routing.route(model.package, headers) for ref, model in self._models.items()}
         with self._database.write() as connection:
@@ -155,7 +155,8 @@ class Worker:
                     fitting = [by_uid[uid] for uid in routed.fitting]
                     jobs.enqueue(connection, study.study_uid, ref, fitting)
                 else:
-                    jobs.skip(connection, study.study_uid, ref, instances, routed.reason)
+                    reason = _why_not(routed.reason, len(headers), unreadable)
+                    jobs.skip(connection, study.study_uid, ref, instances, reason)
         for ref, routed in routes.items():
             _log.info(
                 "study.routed",
@@ -163,6 +164,7 @@ class Worker:
                 model=ref.name,
                 images=len(routed.fitting),
                 reason=routed.reason,
+                unreadable=unreadable,
             )
         return True
 
@@ -251,10 +253,17 @@ class _Stopwatch:
         self.seconds[f"{name}_seconds"] = round(time.perf_counter() - started, 4)
 
 
+def _why_not(reason: str, readable: int, unreadable: int) -> str:
+    lost = f"{unreadable} archived file{'s' if unreadable > 1 else ''} cannot be read"
+    if not readable:
+        return lost
+    return f"{reason}; {lost}" if unreadable else reason
+
+
 def _read_image(path: Path) -> Dataset:
     try:
         return dcmread(path)
-    except (OSError, InvalidDicomError, ValueError, EOFError) as error:
+    except Exception as error:  # the parser raises whatever it likes on bad bytes
         raise PixelError(f"archived file cannot be read ({type(error).__name__})") from error
 
 

@@ -21,10 +21,19 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
 
 DEFAULT_FILE = "wetread.toml"
 ENVIRONMENT_FILE = "WETREAD_CONFIG"
+_PREFIX, _DELIMITER = "WETREAD_", "__"
+_QUIET_SECONDS = {"default": 30.0, "CR": 5.0, "DX": 5.0}
 
 
 class ConfigError(Exception):
@@ -66,19 +75,28 @@ class DatabaseSection(_Section):
     def _known_kind(cls, value: str) -> str:
         if value and not value.startswith(("sqlite:///", "postgresql+psycopg://")):
             raise ValueError("must start with sqlite:/// or postgresql+psycopg://")
+        try:
+            make_url(value or "sqlite:///")
+        except (ArgumentError, ValueError) as error:
+            # Its own text may quote the password.
+            raise ValueError(
+                "is no URL such as postgresql+psycopg://user@host:5432/name"
+            ) from error
         return value
 
 
 class Study(_Section):
     """``[study]``: when a study counts as complete."""
 
-    quiet_seconds: dict[str, Seconds] = {"default": 30.0, "CR": 5.0, "DX": 5.0}
+    quiet_seconds: dict[str, Seconds] = _QUIET_SECONDS
     release_seconds: Seconds = 1.0
 
     @field_validator("quiet_seconds")
     @classmethod
-    def _has_default(cls, value: dict[str, float]) -> dict[str, float]:
-        return {"default": 30.0} | value
+    def _over_defaults(cls, value: dict[str, float]) -> dict[str, float]:
+        # Names of environment variables arrive in lower case; modalities are upper case.
+        given = {name if name == "default" else name.upper(): value[name] for name in value}
+        return _QUIET_SECONDS | given
 
 
 class Worker(_Section):
@@ -128,7 +146,7 @@ class Settings(BaseSettings):
     """All settings, checked and frozen."""
 
     model_config = SettingsConfigDict(
-        env_prefix="WETREAD_", env_nested_delimiter="__", extra="forbid", frozen=True
+        env_prefix=_PREFIX, env_nested_delimiter=_DELIMITER, extra="forbid", frozen=True
     )
 
     node: Node = Node()
@@ -195,10 +213,25 @@ def load(given: Path | None = None) -> Settings:
         raise ConfigError(f"{file}: not valid TOML: {error}") from error
     except OSError as error:
         raise ConfigError(f"{file}: cannot be read: {error.strerror}") from error
+    _check_environment()
     try:
         return _resolved(Settings(**content), folder)
     except ValidationError as error:
         raise ConfigError(_explain(error, file, content)) from error
+    except SettingsError as error:
+        raise ConfigError(
+            f"environment: {error}; a section or list is given as JSON, one value of a section "
+            f"as {_PREFIX}NODE{_DELIMITER}PORT=104"
+        ) from error
+
+
+def _check_environment() -> None:
+    """Refuse variables that look like ours and name no section: they would be ignored."""
+    for name in sorted(os.environ):
+        section, delimiter, _ = name.upper().removeprefix(_PREFIX).partition(_DELIMITER)
+        ours = name.upper().startswith(_PREFIX) and delimiter
+        if ours and section.lower() not in Settings.model_fields:
+            raise ConfigError(f"environment: {name}: no such section; see 'wetread config init'")
 
 
 def _resolved(settings: Settings, folder: Path) -> Settings:
@@ -222,12 +255,23 @@ def _explain(error: ValidationError, file: Path | None, content: dict[str, Any])
     for problem in error.errors():
         path = problem["loc"]
         key = ".".join(str(part) for part in path) or "settings"
-        source = file if file is not None and _holds(content, path) else "environment"
+        source = _source(path, file, content)
         message = problem["msg"].removeprefix("Value error, ")
         if problem["type"] == "extra_forbidden":
             message = "no such setting; see 'wetread config init'"
         lines.append(f"{source}: {key}: {message}")
     return "\n".join(lines)
+
+
+def _source(path: tuple[int | str, ...], file: Path | None, content: dict[str, Any]) -> str:
+    """Where a wrong value came from; the environment goes over the file."""
+    variables = {name.upper() for name in os.environ}
+    names = [str(part).upper() for part in path]
+    parts = [_PREFIX + _DELIMITER.join(names[: count + 1]) for count in range(len(names))]
+    variable = next((each for each in reversed(parts) if each in variables), None)
+    if variable is not None:
+        return f"environment variable {variable}"
+    return str(file) if file is not None and _holds(content, path) else "environment"
 
 
 def _holds(content: Any, path: tuple[int | str, ...]) -> bool:

@@ -39,7 +39,11 @@ def configure(settings: Log, role: str) -> None:
         logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
         cache_logger_on_first_use=True,
     )
-    # Their warnings quote element values, which may be a patient's name.
+    silence_libraries()
+
+
+def silence_libraries() -> None:
+    """Keep libraries quiet: their warnings quote element values, which may be a patient's name."""
     warnings.simplefilter("ignore")
     logging.getLogger("pydicom").setLevel(logging.CRITICAL)
     logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)

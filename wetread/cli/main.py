@@ -13,6 +13,7 @@ from db.errors import NotFound, StoreError
 from wetread.cli import config, jobs, models, network, run_roles, studies
 from wetread.cli.output import Exit
 from wetread.config import ConfigError
+from wetread.log import silence_libraries
 
 app = typer.Typer(
     name="wetread",
@@ -55,8 +56,9 @@ def _main(
 
 def run() -> None:
     """Run the command line; expected errors become one message and an exit code."""
+    silence_libraries()
     try:
-        app()
+        app(prog_name="wetread")
     except NotFound as error:
         _leave(str(error), Exit.NOT_FOUND)
     except ConfigError as error:
@@ -67,6 +69,9 @@ def run() -> None:
         # Without the statement and its values, which the full text holds.
         cause = getattr(error, "orig", None) or type(error).__name__
         _leave(f"the database does not answer: {cause}".strip(), Exit.FAILED)
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        _leave(f"{place}{error.strerror or type(error).__name__}", Exit.FAILED)
 
 
 def _leave(message: str, code: Exit) -> None:

@@ -67,7 +67,9 @@ def show_fields(row: Mapping[str, Any], columns: Sequence[str]) -> None:
 
 def console() -> Console:
     """A console on standard output that does not fold lines of a pipe."""
-    return Console() if sys.stdout.isatty() else Console(width=300)
+    # Cells hold paths and reasons as they are: "[models]" is no markup.
+    plain: dict[str, Any] = {"markup": False, "emoji": False, "highlight": False}
+    return Console(**plain) if sys.stdout.isatty() else Console(width=300, **plain)
 
 
 def _cell(value: object) -> str:

@@ -1,0 +1,434 @@
+"""The command line: what it prints, what it leaves with, and never a traceback."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from db import jobs, outbox, studies
+from db.engine import Database
+from db.jobs import ModelRef
+from db.outbox import StoredResult
+from db.retry import RetryPolicy
+from db.studies import StoredInstance
+from inference.manifest import find_packages
+from tests.dicomfiles import PATIENT, as_file, image
+from tests.tinymodel import Fault, write_package
+from tools.ports import free_port
+from wetread.cli import main
+from wetread.config import load
+from wetread.roles import open_database
+
+RETRY = RetryPolicy(attempts=1, first_seconds=0, longest_seconds=0)
+MODEL = ModelRef("tiny", "1.0")
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """Standard output, which must be bare JSON."""
+        return json.loads(self.out)
+
+
+Wetread = Callable[..., Done]
+
+
+@pytest.fixture
+def wetread(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> Wetread:
+    """Run ``wetread`` in this process, in an empty folder, with no settings but the test's."""
+    for name in list(os.environ):
+        if name.startswith("WETREAD_"):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    for library in ("pydicom", "pynetdicom"):  # whose loggers the command silences
+        monkeypatch.setattr(logging.getLogger(library), "level", logging.WARNING)
+
+    def call(*arguments: object) -> Done:
+        monkeypatch.setattr(sys, "argv", ["wetread", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as caught:
+            main.run()
+        printed = capsys.readouterr()
+        assert "Traceback" not in printed.err
+        code = caught.value.code
+        return Done(code if isinstance(code, int) else 0, printed.out, printed.err)
+
+    return call
+
+
+@pytest.fixture
+def database(wetread: Wetread) -> Database:
+    """The database of a node with default settings."""
+    return open_database(load())
+
+
+def add_study(database: Database, number: int = 1) -> str:
+    """Receive one image; returns the Study Instance UID."""
+    study = f"1.2.{number}"
+    instance = StoredInstance(
+        sop_instance_uid=f"{study}.1", study_uid=study, series_uid="1.2.3", sop_class_uid="1.2.4",
+        transfer_syntax_uid="1.2.840.10008.1.2.1", modality="DX", own=False, size=1,
+        digest="0" * 64, path=f"archive/{study}.dcm", calling_ae="CONSOLE",
+    )  # fmt: skip
+    with database.write() as connection:
+        studies.record(connection, instance, 3600)
+        jobs.enqueue(connection, study, MODEL, [instance])
+    return study
+
+
+def claim(database: Database) -> jobs.Claim:
+    with database.write() as connection:
+        claimed = jobs.claim(connection, "w", [MODEL], 30, RETRY)
+    assert claimed is not None
+    return claimed
+
+
+def add_dead_job(database: Database, number: int = 1) -> str:
+    study = add_study(database, number)
+    work = claim(database)
+    with database.write() as connection:
+        jobs.fail(connection, work, "pixels cannot be decoded; see [models] and [/b]", None)
+    return study
+
+
+def add_done_job(database: Database, number: int = 1) -> jobs.Claim:
+    add_study(database, number)
+    work = claim(database)
+    result = StoredResult(
+        kind="sr", number=1, rank=0, sop_class_uid="1.2.9", sop_instance_uid="2.25.9",
+        path="results/x.dcm", size=7,
+    )  # fmt: skip
+    with database.write() as connection:
+        jobs.finish(connection, work)
+        outbox.post(connection, work, [result], ["pacs"])
+    return work
+
+
+JOB_KEYS = {
+    "id", "study_uid", "model", "model_version", "state", "priority", "attempts", "reason",
+    "created_at", "started_at", "finished_at",
+}  # fmt: skip
+STUDY_KEYS = {
+    "study_uid", "state", "modalities", "instances", "first_received_at", "last_received_at",
+    "due_at",
+}  # fmt: skip
+
+
+def test_jobs_list(wetread: Wetread, database: Database) -> None:
+    add_dead_job(database, 1)
+    add_study(database, 2)
+    done = wetread("jobs", "list", "--json")
+    assert (done.code, done.err) == (0, "")
+    assert [(each["id"], each["state"]) for each in done.json] == [(2, "queued"), (1, "dead")]
+    assert all(set(each) == JOB_KEYS for each in done.json)
+    assert done.json[1]["finished_at"].endswith("+00:00")
+    assert [each["id"] for each in wetread("jobs", "list", "--state", "dead", "--json").json] == [1]
+    assert [each["id"] for each in wetread("jobs", "list", "--study", "1.2.2", "--json").json] == [
+        2
+    ]
+    assert len(wetread("jobs", "list", "--limit", 1, "--json").json) == 1
+
+
+def test_a_table_shows_reasons_as_they_are_on_one_line(
+    wetread: Wetread, database: Database
+) -> None:
+    add_dead_job(database)
+    lines = wetread("jobs", "list").out.splitlines()
+    assert len(lines) == 2
+    assert "pixels cannot be decoded; see [models] and [/b]" in lines[1]
+    assert lines[0].split()[:2] == ["id", "state"]
+
+
+def test_empty_lists(wetread: Wetread) -> None:
+    for kind in ("jobs", "studies"):
+        assert wetread(kind, "list", "--json").json == []
+        assert wetread(kind, "list").out == f"no {kind}\n"
+
+
+def test_jobs_show(wetread: Wetread, database: Database) -> None:
+    add_done_job(database)
+    shown = wetread("jobs", "show", 1, "--json").json
+    assert set(shown) == JOB_KEYS | {"inputs", "results", "deliveries"}
+    assert shown["inputs"] == ["1.2.1.1"]
+    assert shown["results"][0]["path"] == "results/x.dcm"
+    assert shown["deliveries"][0]["state"] == "pending"
+    assert {"destination", "kind", "attempts", "reason", "sent_at"} <= set(shown["deliveries"][0])
+    out = wetread("jobs", "show", 1).out
+    assert "state" in out
+    assert "pending" in out
+
+
+def test_jobs_cancel_and_retry(wetread: Wetread, database: Database) -> None:
+    add_study(database)
+    assert wetread("jobs", "cancel", 1).out == "job 1 is cancelled\n"
+    again = wetread("jobs", "cancel", 1)
+    assert (again.code, again.out) == (1, "")
+    assert again.err == "wetread: job 1 is cancelled and cannot become cancelled\n"
+    assert wetread("jobs", "retry", 1, "--json").json["state"] == "queued"
+    assert wetread("jobs", "retry", 1).code == 1
+    assert wetread("jobs", "cancel", 1, "--json").json["reason"] == "cancelled by hand"
+
+
+def test_jobs_retry_of_a_done_job_revives_its_deliveries(
+    wetread: Wetread, database: Database
+) -> None:
+    add_done_job(database)
+    nothing = wetread("jobs", "retry", 1)
+    assert nothing.code == 1
+    assert nothing.err == "wetread: job 1 is done and no delivery of it is dead or refused\n"
+    with database.write() as connection:
+        (parcel,) = outbox.claim(connection, "pacs", "c", 30, 9, RETRY)
+        outbox.refused(connection, parcel, "no SR class is accepted")
+    shown = wetread("jobs", "retry", 1, "--json").json
+    assert (shown["state"], shown["deliveries"][0]["state"]) == ("done", "pending")
+
+
+@pytest.mark.parametrize("command", ["show", "retry", "cancel"])
+def test_an_unknown_job(wetread: Wetread, command: str) -> None:
+    done = wetread("jobs", command, 999, "--json")
+    assert (done.code, done.out, done.err) == (4, "", "wetread: there is no job 999\n")
+
+
+def test_studies(wetread: Wetread, database: Database) -> None:
+    study = add_dead_job(database)
+    (listed,) = wetread("studies", "list", "--json").json
+    assert set(listed) == STUDY_KEYS
+    assert (listed["study_uid"], listed["state"], listed["modalities"]) == (
+        study,
+        "waiting",
+        ["DX"],
+    )
+    shown = wetread("studies", "show", study, "--json").json
+    assert set(shown) == STUDY_KEYS | {"jobs"}
+    assert set(shown["jobs"][0]) == JOB_KEYS
+    assert "pixels cannot be decoded" in wetread("studies", "show", study).out
+    assert study in wetread("studies", "list").out
+    unknown = wetread("studies", "show", "9.9.9")
+    assert unknown.code == 4
+    assert unknown.err == "wetread: no instance of study 9.9.9 was received\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["jobs", "show", "abc"],
+        ["jobs", "show"],
+        ["jobs", "list", "--state", "sleeping"],
+        ["jobs", "list", "--limit", "0"],
+        ["jobs", "explode"],
+        ["send", "file.dcm"],
+        ["nonsense"],
+        ["--nonsense"],
+    ],
+)
+def test_wrong_usage(wetread: Wetread, arguments: list[str]) -> None:
+    done = wetread(*arguments)
+    assert (done.code, done.out) == (2, "")
+    assert "Usage: wetread" in done.err
+
+
+def test_help_and_version(wetread: Wetread) -> None:
+    helped = wetread("--help")
+    assert helped.code == 0
+    for command in ("up", "receive", "work", "deliver", "echo", "send", "jobs", "studies"):
+        assert command in helped.out
+    assert "Exit codes" in helped.out
+    assert wetread("--version").out.startswith("wetread ")
+
+
+COMMANDS = [
+    ["up"], ["receive"], ["work"], ["deliver"], ["echo", "A@h:1"], ["send", "x", "--to", "A@h:1"],
+    ["jobs", "list"], ["jobs", "show", "1"], ["jobs", "retry", "1"], ["jobs", "cancel", "1"],
+    ["studies", "list"], ["studies", "show", "1"], ["models", "list"], ["models", "check"],
+    ["config", "check"],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_refuses_wrong_settings_alike(wetread: Wetread, command: list[str]) -> None:
+    Path("wetread.toml").write_text("[node]\nport = 0\n", "utf-8")
+    done = wetread(*command)
+    assert (done.code, done.out) == (3, "")
+    message = "node.port: Input should be greater than or equal to 1"
+    assert done.err == f"wetread: wetread.toml: {message}\n"
+    missing = wetread(*command, "-c", "missing.toml")
+    assert missing.code == 3
+    assert missing.err.startswith("wetread: missing.toml: no such file")
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("postgresql+psycopg://nobody:hunter2@127.0.0.1:{port}/x", "the database does not answer"),
+        ("sqlite:///taken/wetread.db", "taken: "),
+        ("sqlite:///{here}", "the database does not answer: unable to open database file"),
+        ("sqlite:///garbage.db", "the database does not answer: file is not a database"),
+    ],
+)
+def test_a_database_that_cannot_be_opened(
+    wetread: Wetread, tmp_path: Path, url: str, message: str
+) -> None:
+    Path("taken").write_text("a file where a folder should be", "utf-8")
+    Path("garbage.db").write_text("not a database " * 100, "utf-8")
+    filled = url.format(port=free_port(), here=tmp_path)
+    Path("wetread.toml").write_text(f'[database]\nurl = "{filled}"\n', "utf-8")
+    done = wetread("jobs", "list", "--json")
+    assert (done.code, done.out) == (1, "")
+    assert message in done.err
+    assert "hunter2" not in done.err
+
+
+def test_a_database_of_a_newer_version_is_refused(wetread: Wetread, database: Database) -> None:
+    with database.write() as connection:
+        connection.exec_driver_sql("update alembic_version set version_num = '9999'")
+    done = wetread("jobs", "list")
+    assert done.code == 1
+    assert "the database has schema 9999, which this version does not know" in done.err
+
+
+def test_config_init_writes_what_check_accepts(wetread: Wetread) -> None:
+    assert wetread("config", "init").out == "wrote wetread.toml\n"
+    again = wetread("config", "init")
+    assert (again.code, again.err) == (1, "wetread: wetread.toml exists and is left as it is\n")
+    assert wetread("config", "init", "no/such/folder.toml").code == 1
+    checked = wetread("config", "check")
+    assert checked.code == 0
+    assert "wetread.toml: ok" in checked.out
+    assert "results to pacs: ORTHANC@127.0.0.1:4242" in checked.out
+    assert wetread("config", "check", "--json").json["node"]["port"] == 11112
+
+
+def test_config_check_without_a_file(wetread: Wetread, tmp_path: Path) -> None:
+    out = wetread("config", "check").out
+    assert "no settings file; defaults: ok" in out
+    assert f"data in {tmp_path / 'wetread-data'}" in out
+    assert "results go nowhere" in out
+    assert not (tmp_path / "wetread-data").exists()
+
+
+def test_models_list(wetread: Wetread, tmp_path: Path) -> None:
+    write_package(tmp_path / "models")
+    Path("wetread.toml").write_text('[models]\nfolders = ["models"]\n', "utf-8")
+    listed = wetread("models", "list", "--json").json
+    assert [each["name"] for each in listed] == [
+        each.name for each in find_packages([tmp_path / "models"])
+    ]
+    assert set(listed[-1]) == {
+        "name", "version", "title", "modality", "body_part", "view", "folder"
+    }  # fmt: skip
+    assert "Brightness screening" in wetread("models", "list").out
+    write_package(tmp_path / "models", folder="twin")
+    refused = wetread("models", "list")
+    assert refused.code == 3
+    assert "model 'tiny' is also in" in refused.err
+
+
+def test_models_check(wetread: Wetread, tmp_path: Path) -> None:
+    sound = write_package(tmp_path / "a")
+    broken = write_package(tmp_path / "b", fault=Fault.NAN)
+    fine = wetread("models", "check", sound, "--json")
+    assert fine.code == 0
+    (row,) = fine.json
+    assert (row["ok"], row["name"], row["problem"]) == (True, "tiny", None)
+    both = wetread("models", "check", sound, broken, tmp_path / "missing", "--json")
+    assert both.code == 3
+    assert [each["ok"] for each in both.json] == [True, False, False]
+    assert "not finite" in both.json[1]["problem"]
+    assert "cannot be read" in both.json[2]["problem"]
+    assert all(set(each) == set(row) for each in both.json)
+    assert "not finite" in wetread("models", "check", broken).out
+
+
+def test_a_worker_with_an_unusable_package_says_so(wetread: Wetread, tmp_path: Path) -> None:
+    write_package(tmp_path / "models", ("batch = 2", "batch = 0"))
+    Path("wetread.toml").write_text('[models]\nfolders = ["models"]\n', "utf-8")
+    for command in (["models", "list"], ["models", "check"]):
+        done = wetread(*command)
+        assert (done.code, done.out) == (3, "")
+        assert "model.toml: runtime.batch: Input should be greater" in done.err
+
+
+def test_nothing_listens(wetread: Wetread, tmp_path: Path) -> None:
+    peer = f"PACS@127.0.0.1:{free_port()}"
+    echo = wetread("echo", peer, "--json")
+    assert echo.code == 1
+    assert echo.json["peer"] == peer
+    assert (echo.json["ok"], echo.json["reason"]) == (False, f"{peer}: no connection")
+    assert echo.err == f"wetread: {peer}: no connection\n"
+    (tmp_path / "image.dcm").write_bytes(as_file(image()))
+    sent = wetread("send", "image.dcm", "--to", peer)
+    assert (sent.code, sent.out, sent.err) == (1, "", f"wetread: {peer}: no connection\n")
+
+
+def test_sending_what_is_no_image(wetread: Wetread, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text(PATIENT, "utf-8")
+    sent = wetread("send", "notes.txt", "missing.dcm", "--to", "PACS@127.0.0.1:1", "--json")
+    assert sent.code == 1
+    assert [each["ok"] for each in sent.json] == [False, False]
+    assert [set(each) for each in sent.json] == [
+        {"path", "sop_instance_uid", "ok", "status", "reason"}
+    ] * 2
+    assert sent.json[1]["reason"] == "cannot be read: No such file or directory"
+    assert PATIENT not in sent.out + sent.err
+    (tmp_path / "empty").mkdir()
+    nothing = wetread("send", "empty", "--to", "PACS@127.0.0.1:1")
+    assert (nothing.code, nothing.out) == (1, "no files\n")
+
+
+@pytest.mark.parametrize("command", [["echo", "nowhere"], ["send", "x", "--to", "nowhere"]])
+def test_an_unknown_destination(wetread: Wetread, command: list[str]) -> None:
+    done = wetread(*command)
+    assert (done.code, done.out) == (3, "")
+    assert "'nowhere' is neither a destination (none configured) nor AET@host:port" in done.err
+
+
+def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command as a user does."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("WETREAD_")}
+    environment["PYTHONPATH"] = str(Path(main.__file__).parents[2])
+    return subprocess.run(
+        [sys.executable, "-m", "wetread", *arguments],
+        cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=50,
+    )  # fmt: skip
+
+
+@pytest.mark.slow
+def test_a_process_of_its_own_says_the_same(tmp_path: Path) -> None:
+    listed = run(tmp_path, "jobs", "list", "--json")
+    assert (listed.returncode, listed.stdout, listed.stderr) == (0, "[]\n", "")
+    unknown = run(tmp_path, "jobs", "show", "5")
+    assert (unknown.returncode, unknown.stdout) == (4, "")
+    assert unknown.stderr == "wetread: there is no job 5\n"
+
+
+@pytest.mark.slow
+def test_the_command_line_loads_no_model_runtime_unless_it_must(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import sys, wetread.cli.main\n"
+        "print(sorted({'onnxruntime', 'highdicom', 'numpy'} & set(sys.modules)))\n",
+        "utf-8",
+    )
+    environment = os.environ | {"PYTHONPATH": str(Path(main.__file__).parents[2])}
+    done = subprocess.run(
+        [sys.executable, str(script)], env=environment, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "[]\n", "")

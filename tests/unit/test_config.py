@@ -1,0 +1,274 @@
+"""Settings: defaults, file, environment, and what is said of wrong ones."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from wetread.config import ConfigError, Settings, find_file, load
+from wetread.peers import destination_peer, parse_peer
+from wetread.roles import receiver_settings
+from wetread.template import TEMPLATE
+
+
+@pytest.fixture(autouse=True)
+def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No settings but the test's own."""
+    for name in list(os.environ):
+        if name.upper().startswith("WETREAD_"):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+def write(content: str, name: str = "wetread.toml") -> Path:
+    file = Path.cwd() / name
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(content, "utf-8")
+    return file
+
+
+def refusal(content: str) -> str:
+    """What is said of a settings file that cannot be used."""
+    with pytest.raises(ConfigError) as caught:
+        load(write(content))
+    return str(caught.value)
+
+
+def test_the_template_states_the_defaults() -> None:
+    written = tomllib.loads(TEMPLATE)
+    defaults = Settings().model_dump(mode="json")
+    assert set(written) == set(defaults)
+    for section in set(written) - {"destination", "database"}:
+        assert written[section] == defaults[section], section
+    assert set(written["database"]) == set(defaults["database"])
+
+
+def test_the_template_loads_to_what_no_file_loads_to() -> None:
+    without = load()
+    with_template = load(write(TEMPLATE))
+    assert with_template.model_copy(update={"destination": []}) == without
+    (destination,) = with_template.destination
+    assert (destination.name, destination.port) == ("pacs", 4242)
+
+
+def test_paths_are_relative_to_the_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = write(
+        '[node]\ndata_dir = "data"\n[models]\nfolders = ["models", "/srv/models"]\n',
+        "site/wetread.toml",
+    )
+    monkeypatch.chdir("/")
+    settings = load(file)
+    assert settings.node.data_dir == tmp_path / "site" / "data"
+    assert settings.models.folders == [tmp_path / "site" / "models", Path("/srv/models")]
+    assert settings.database.url == f"sqlite:///{tmp_path}/site/data/wetread.db"
+
+
+@pytest.mark.parametrize(
+    ("url", "resolved"),
+    [
+        ("sqlite:///jobs.db", "sqlite:///{folder}/jobs.db"),
+        ("sqlite:////var/lib/jobs.db", "sqlite:////var/lib/jobs.db"),
+        ("postgresql+psycopg://u:p@host/name", "postgresql+psycopg://u:p@host/name"),
+    ],
+)
+def test_the_database_is_relative_to_the_file_too(
+    url: str, resolved: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = write(f'[database]\nurl = "{url}"\n')
+    monkeypatch.chdir("/")
+    assert load(file).database.url == resolved.format(folder=tmp_path)
+
+
+def test_without_a_file_paths_are_relative_to_the_working_directory(tmp_path: Path) -> None:
+    assert load().node.data_dir == tmp_path / "wetread-data"
+
+
+def test_which_file_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert find_file(None) is None
+    default = write("[node]\nport = 1001\n")
+    assert load().node.port == 1001
+    named = write("[node]\nport = 1002\n", "named.toml")
+    monkeypatch.setenv("WETREAD_CONFIG", str(named))
+    assert load().node.port == 1002
+    assert load(default).node.port == 1001
+
+
+def test_a_named_file_must_be_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigError, match=r"none\.toml: no such file; 'wetread config init"):
+        load(Path("none.toml"))
+    monkeypatch.setenv("WETREAD_CONFIG", "away.toml")
+    with pytest.raises(ConfigError, match=r"away\.toml: no such file"):
+        load()
+    with pytest.raises(ConfigError, match="no such file"):
+        load(Path.cwd())  # a folder
+
+
+@pytest.mark.parametrize("content", [b"[node", b"port = ", b"\xff\xfe"])
+def test_a_file_that_is_no_toml(content: bytes) -> None:
+    file = Path("wetread.toml")
+    file.write_bytes(content)
+    with pytest.raises(ConfigError, match=r"wetread\.toml: not valid TOML: "):
+        load(file)
+
+
+WRONG: list[tuple[str, str]] = [
+    ("[node]\nport = 0", "node.port: Input should be greater than or equal to 1"),
+    ("[node]\nport = 65536", "node.port: Input should be less than or equal to 65535"),
+    ('[node]\nport = "dicom"', "node.port: Input should be a valid integer"),
+    ('[node]\nhost = ""', "node.host: String should have at least 1 character"),
+    ('[node]\nae_title = ""', "node.ae_title: must have 1 to 16 ASCII characters"),
+    ('[node]\nae_title = "    "', "node.ae_title: must have 1 to 16"),
+    ('[node]\nae_title = "SEVENTEEN-LETTERS"', "node.ae_title: must have 1 to 16"),
+    ('[node]\nae_title = "A\\\\B"', "node.ae_title: must have 1 to 16"),
+    ('[node]\nae_title = "R\u00d6NTGEN"', "node.ae_title: must have 1 to 16"),
+    ('[node]\nae_title = "A\\tB"', "node.ae_title: must have 1 to 16"),
+    ("[node]\naet = 'X'", "node.aet: no such setting; see 'wetread config init'"),
+    ("[nodes]\nport = 1", "nodes: no such setting"),
+    ("port = 1", "port: no such setting"),
+    ("node = 5", "node: Input should be a valid dictionary"),
+    ('[database]\nurl = "mysql://x"', "database.url: must start with sqlite:/// or postgresql"),
+    ('[database]\nurl = "postgresql+psycopg://u:pw@h:port/x"', "database.url: is no URL such as"),
+    ("[study]\nquiet_seconds = { CR = -1 }", "study.quiet_seconds.CR: Input should be greater"),
+    ("[study]\nquiet_seconds = 5", "study.quiet_seconds: Input should be a valid dictionary"),
+    ("[study]\nrelease_seconds = 86401", "study.release_seconds: Input should be less than"),
+    ("[study]\nrelease_seconds = nan", "study.release_seconds: Input should be"),
+    ("[worker]\nprocesses = -1", "worker.processes"),
+    ("[worker]\nprocesses = 65", "worker.processes"),
+    ("[worker]\nlease_seconds = 1", "worker.lease_seconds"),
+    ("[worker]\nattempts = 0", "worker.attempts"),
+    ("[worker]\nretry_seconds = -1", "worker.retry_seconds"),
+    ("[worker]\nretry_longest_seconds = -1", "worker.retry_longest_seconds"),
+    ("[delivery]\nattempts = 0", "delivery.attempts"),
+    ("[delivery]\nretry_seconds = -1", "delivery.retry_seconds"),
+    ("[delivery]\nretry_longest_seconds = 86401", "delivery.retry_longest_seconds"),
+    ("[delivery]\nlease_seconds = 9", "delivery.lease_seconds"),
+    ("[delivery]\nbatch = 0", "delivery.batch"),
+    ('[models]\nfolders = "models"', "models.folders"),
+    ("[models]\ndisabled = 'x'", "models.disabled"),
+    ('[log]\nlevel = "chatty"', "log.level"),
+    ("[log]\njson_lines = 7", "log.json_lines"),
+    ("[[destination]]\nname = 'x'", "destination.0.ae_title: Field required"),
+    ("[destination]\nname = 'x'", "destination: Input should be a valid list"),
+]
+
+
+@pytest.mark.parametrize(("content", "message"), WRONG)
+def test_what_is_wrong_is_named_with_file_and_key(content: str, message: str) -> None:
+    said = refusal(content)
+    assert message in said
+    assert all(line.startswith(f"{Path.cwd() / 'wetread.toml'}: ") for line in said.splitlines())
+    assert "Value error" not in said
+    assert "pw@" not in said
+
+
+DESTINATION = '[[destination]]\nname = "{}"\nae_title = "PACS"\nhost = "h"\nport = 104\n'
+
+
+def test_destinations_have_names_of_their_own() -> None:
+    assert "two destinations have the same name" in refusal(DESTINATION.format("a") * 2)
+    assert "destination.0.name" in refusal(DESTINATION.format("a b"))
+    settings = load(write(DESTINATION.format("a") + DESTINATION.format("b")))
+    assert [each.name for each in settings.destination] == ["a", "b"]
+
+
+def test_all_that_is_wrong_is_told_at_once() -> None:
+    assert len(refusal("[node]\nport = 0\nhost = ''\n[log]\nlevel = 'x'\n").splitlines()) == 3
+
+
+def test_spaces_around_an_ae_title_mean_nothing() -> None:
+    assert load(write('[node]\nae_title = " MY NODE "')).node.ae_title == "MY NODE"
+    assert load(write('[node]\nae_title = "SIXTEEN-LETTERS!"')).node.ae_title == "SIXTEEN-LETTERS!"
+
+
+def test_the_environment_goes_over_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    write('[node]\nport = 1001\nae_title = "FILE"\n[study]\nquiet_seconds = { CR = 7, CT = 60 }\n')
+    monkeypatch.setenv("WETREAD_NODE__PORT", "1002")
+    monkeypatch.setenv("WETREAD_STUDY__QUIET_SECONDS__CR", "9")
+    monkeypatch.setenv("WETREAD_LOG__JSON_LINES", "true")
+    monkeypatch.setenv("WETREAD_MODELS__FOLDERS", '["a"]')
+    settings = load()
+    assert settings.node.port == 1002
+    assert settings.node.ae_title == "FILE"
+    assert settings.study.quiet_seconds == {"default": 30.0, "CR": 9.0, "DX": 5.0, "CT": 60.0}
+    assert settings.log.json_lines
+    assert settings.models.folders == [Path.cwd() / "a"]
+
+
+def test_the_environment_alone_suffices(monkeypatch: pytest.MonkeyPatch) -> None:
+    destination = '[{"name": "pacs", "ae_title": "ORTHANC", "host": "pacs", "port": 4242}]'
+    monkeypatch.setenv("WETREAD_DESTINATION", destination)
+    monkeypatch.setenv("WETREAD_STUDY__QUIET_SECONDS__DEFAULT", "11")
+    monkeypatch.setenv("WETREAD_STUDY__QUIET_SECONDS__CR", "12")
+    settings = load()
+    assert settings.destination[0].host == "pacs"
+    receiver = receiver_settings(settings)
+    assert [receiver.quiet(each) for each in ("CR", "DX", "MG")] == [12, 5, 11]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("WETREAD_NODE__PORT", "99999", "variable WETREAD_NODE__PORT: node.port: Input should be"),
+        ("WETREAD_NODE__PORT", "", "variable WETREAD_NODE__PORT: node.port: Input should be a"),
+        ("WETREAD_NODE__AET", "X", "WETREAD_NODE__AET: node.aet: no such setting"),
+        ("WETREAD_NODES__PORT", "1", "WETREAD_NODES__PORT: no such section"),
+        ("WETREAD_NODE", "no json", 'environment: error parsing value for field "node"'),
+        ("WETREAD_MODELS__FOLDERS", "/srv", "a section or list is given as JSON"),
+        ("WETREAD_DESTINATION", '[{"name": "x"}]', "WETREAD_DESTINATION: destination.0.ae_title"),
+        ("WETREAD_DESTINATION__0__PORT", "1", "environment: destination: "),
+    ],
+)
+def test_a_wrong_variable_is_named_though_the_file_has_its_section(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, message: str
+) -> None:
+    write("[node]\nport = 1001\n[study]\nrelease_seconds = 1\n")
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError) as caught:
+        load()
+    assert message in str(caught.value)
+    assert "wetread.toml" not in str(caught.value)
+
+
+def test_variables_of_others_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("WETREAD_DATA", "WETREAD_SERVICE_HOST", "WETREAD_PORT_104_TCP", "NODE__PORT"):
+        monkeypatch.setenv(name, "x")
+    assert load() == load(write(""))
+
+
+def test_settings_are_frozen() -> None:
+    settings: Any = load()
+    with pytest.raises(ValueError, match="frozen"):
+        settings.node.port = 5
+
+
+@pytest.fixture
+def settings() -> Settings:
+    return load(write(DESTINATION.format("pacs") + '[node]\nae_title = "ME"\n'))
+
+
+def test_a_peer_is_a_destination_or_an_address(settings: Settings) -> None:
+    by_name = parse_peer(settings, "pacs")
+    assert by_name == destination_peer(settings, settings.destination[0])
+    assert str(by_name) == "PACS@h:104"
+    by_address = parse_peer(settings, "OTHER NODE@10.0.0.1:11112")
+    assert (by_address.ae_title, by_address.host, by_address.port) == (
+        "OTHER NODE",
+        "10.0.0.1",
+        11112,
+    )
+    assert by_address.calling_ae_title == "ME"
+    assert parse_peer(settings, "A@[::1]:104").host == "::1"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["nobody", "", "A@host", "A@host:0", "A@host:65536", "@host:104", "A@:104", "A@b@c:104",
+     "SEVENTEEN-LETTERS@host:104", "A@host:port"],
+)  # fmt: skip
+def test_what_is_no_peer_is_told_with_what_is(settings: Settings, text: str) -> None:
+    with pytest.raises(ConfigError, match=r"neither a destination \(pacs\) nor AET@host:port"):
+        parse_peer(settings, text)
