@@ -20,8 +20,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from pydicom.uid import Comprehensive3DSRStorage
-from pynetdicom import AE, AllStoragePresentationContexts, evt
+from pydicom.uid import (
+    BasicTextSRStorage,
+    Comprehensive3DSRStorage,
+    SecondaryCaptureImageStorage,
+)
+from pynetdicom import AE, evt
 
 from delivery.associate import Peer
 from delivery.send import send
@@ -30,6 +34,7 @@ from tools.ports import free_port
 from wetread.phantom import write_study
 
 _RELEASE_SECONDS = 1.0
+_RESULT_CLASSES = (Comprehensive3DSRStorage, BasicTextSRStorage, SecondaryCaptureImageStorage)
 _STAGES = ("decode_seconds", "inference_seconds", "results_seconds", "store_seconds")
 
 
@@ -41,9 +46,8 @@ class ArrivalClock:
         self.arrivals: list[tuple[float, str, bytes]] = []
         self.changed = threading.Condition()
         self._ae = AE("PACS")
-        for each in AllStoragePresentationContexts:
-            assert each.abstract_syntax is not None
-            self._ae.add_supported_context(each.abstract_syntax)
+        for each in _RESULT_CLASSES:
+            self._ae.add_supported_context(each)
         handlers: list[evt.EventHandlerType] = [(evt.EVT_C_STORE, self._on_store)]
         self._ae.start_server(("127.0.0.1", self.port), block=False, evt_handlers=handlers)
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
-from sqlalchemy import Connection, insert, select, tuple_, update
+from sqlalchemy import Connection, and_, insert, or_, select, tuple_, update
 
 from db.engine import insert_ignoring, now
 from db.errors import IllegalMove, LeaseLost, NotFound
@@ -69,6 +69,22 @@ def skip(
 ) -> bool:
     """Leave a visible "not processed, because"; False if that was said of this input before."""
     return _create(connection, study_uid, model, seen, JobState.SKIPPED, reason, 0)
+
+
+def claimable(connection: Connection) -> bool:
+    """Whether a claim could find something: cheap, and takes no lock, so that idling is free."""
+    moment = now(connection)
+    found = connection.execute(
+        select(Job.id)
+        .where(
+            or_(
+                and_(Job.state == JobState.QUEUED, Job.run_at <= moment),
+                and_(Job.state == JobState.RUNNING, Job.lease_until < moment),
+            )
+        )
+        .limit(1)
+    )
+    return found.one_or_none() is not None
 
 
 def claim(

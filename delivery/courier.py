@@ -69,6 +69,9 @@ class Courier:
     def deliver_once(self, destination: Destination, stop: threading.Event) -> int:
         """Deliver one batch to a destination; return how many parcels were claimed."""
         settings = self._settings
+        with self._database.read() as connection:
+            if not outbox.claimable(connection, destination.name):
+                return 0
         with self._database.write() as connection:
             parcels = outbox.claim(
                 connection,

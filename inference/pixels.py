@@ -125,10 +125,14 @@ def displayed(dataset: Dataset) -> NDArray[np.uint8]:
     lowest, highest = int(stored.min()), int(stored.max())
     try:
         with np.errstate(over="ignore", invalid="ignore"):
-            table = _display_table(dataset, lowest, highest)
+            shades = _display_table(dataset, lowest, highest)
     except Exception as error:  # elements are parsed here, and may hold anything
         raise PixelError(f"LUT, rescale or window is malformed ({type(error).__name__})") from error
-    return table[stored.astype(np.int32) - lowest]
+    # Indexed by the stored bit pattern: signed values wrap, and no pixel is converted first.
+    bits = stored.view(f"u{stored.itemsize}")
+    table: NDArray[np.uint8] = np.zeros(1 << 8 * stored.itemsize, np.uint8)
+    table[np.arange(lowest, highest + 1) % len(table)] = shades
+    return np.asarray(table[bits])
 
 
 def _stored_values(dataset: Dataset) -> NDArray[np.integer]:
@@ -149,7 +153,7 @@ def _stored_values(dataset: Dataset) -> NDArray[np.integer]:
         raise PixelError(f"pixels cannot be decoded: {type(error).__name__}: {error}") from error
     if stored.ndim != 2 or stored.dtype.kind not in "iu" or stored.itemsize > 2:
         raise PixelError(f"pixels have shape {stored.shape}, type {stored.dtype}; not supported")
-    return stored
+    return np.ascontiguousarray(stored, dtype=stored.dtype.newbyteorder("="))
 
 
 def _display_table(dataset: Dataset, lowest: int, highest: int) -> NDArray[np.uint8]:

@@ -117,6 +117,9 @@ class Worker:
     def work_once(self) -> int:
         """Claim and read one job; return how many were claimed."""
         settings = self._settings
+        with self._database.read() as connection:
+            if not jobs.claimable(connection):
+                return 0
         with self._database.write() as connection:
             claim = jobs.claim(
                 connection,

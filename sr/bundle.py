@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
 
-from sr.document import Origin, images_read
+from sr.document import Origin, encoded, images_read
 from sr.findings import Reading
 from sr.identity import Kind
 from sr.overlay import build_overlay
@@ -82,7 +82,7 @@ def build_results(
     SourceError
         The sources do not belong to one study, or lack an image of the reading.
     """
-    report = build_report(sources, reading, when=when, predecessors=predecessors)
+    report = encoded(build_report(sources, reading, when=when, predecessors=predecessors))
     text = build_text_report(sources, reading, when=when, predecessors=predecessors)
     objects = [
         ResultObject(kind=Kind.REPORT, number=1, rank=rank, dataset=each)

@@ -7,8 +7,8 @@ import shutil
 import subprocess
 import tomllib
 from pathlib import Path
+from typing import Any
 
-import click
 import pytest
 import typer.main
 
@@ -31,7 +31,7 @@ def read(name: str) -> str:
     return (ROOT / name).read_text("utf-8")
 
 
-def commands(group: click.Command | None = None, path: tuple[str, ...] = ()) -> set[str]:
+def commands(group: Any = None, path: tuple[str, ...] = ()) -> set[str]:
     """Every command of the CLI as it is typed, without ``wetread``."""
     group = group or typer.main.get_command(app)
     subcommands = getattr(group, "commands", None)
