@@ -108,8 +108,24 @@ class Node:
             "send", *map(str, paths), "--to", f"{self.ae_title}@127.0.0.1:{self.port}", "--json"
         )
 
-    def wait_for_jobs(self, studies: int, seconds: float = 60.0) -> list[dict[str, Any]]:
-        """Wait until this many studies have jobs and every job and delivery has come to an end.
+    def wait_for_jobs(
+        self, studies: int, seconds: float = 60.0, jobs: int = 0
+    ) -> list[dict[str, Any]]:
+        """Wait until all is over that these studies bring.
+
+        Parameters
+        ----------
+        studies
+            So many studies must have jobs, and every job and delivery have come to an end.
+        seconds
+            How long to wait.
+        jobs
+            So many jobs there must be, if more than one per study.
+
+        Returns
+        -------
+        list
+            The jobs as ``wetread jobs list --json`` shows them, newest first.
 
         Raises
         ------
@@ -124,7 +140,7 @@ class Node:
                     found = stats.jobs(connection, limit=10_000)
                     over = all(_over(connection, each) for each in found)
                 seen = {each["study_uid"] for each in found}
-                if over and len(seen) >= studies:
+                if over and len(seen) >= studies and len(found) >= jobs:
                     return found
                 if time.monotonic() > deadline:
                     raise TimeoutError(f"{len(seen)} of {studies} studies: {found}")

@@ -85,11 +85,7 @@ def test_several_images_make_one_report_and_a_late_one_makes_another(
     assert str(report).count("Tracking Unique Identifier") == 2
 
     console(node, late)
-    deadline = 0
-    while len(node.wait_for_jobs(studies=1)) < 2:
-        deadline += 1
-        assert deadline < 100, "the late image was not read"
-    newest, oldest = node.wait_for_jobs(studies=1)
+    newest, oldest = node.wait_for_jobs(studies=1, jobs=2)
     assert (oldest["id"], newest["state"]) == (job["id"], "done")
     assert classes(orthanc.datasets()) == {
         Comprehensive3DSRStorage: 2,

@@ -14,6 +14,7 @@ import typer.main
 
 from db.schema import DELIVERY_MOVES, JOB_MOVES, DeliveryState, JobState
 from scp.status import StoreStatus
+from sr.identity import SERIES_NUMBERS
 from wetread.cli.main import app
 from wetread.cli.output import Exit
 from wetread.template import TEMPLATE
@@ -97,6 +98,13 @@ def test_the_states_are_listed() -> None:
         assert re.search(rf"\b{state}\b", architecture), state
     assert set(JOB_MOVES) == set(JobState)
     assert set(DELIVERY_MOVES) == set(DeliveryState)
+
+
+def test_the_series_are_listed() -> None:
+    listed = re.findall(r"^\| (\d+) `AI [a-z]+: ...` \| `([a-z]+)`", read("docs/results.md"), re.M)
+    assert [(int(number), kind) for number, kind in listed] == [
+        (number, kind.value) for kind, number in SERIES_NUMBERS.items()
+    ]
 
 
 def test_the_readme_opens_with_the_job_the_picture_and_the_two_commands() -> None:
