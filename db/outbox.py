@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, Select, and_, or_, select, update
+from sqlalchemy import Connection, Select, and_, func, or_, select, update
 
 from db.engine import insert_ignoring, now
 from db.errors import LeaseLost, NotFound
 from db.jobs import Claim
 from db.retry import RetryPolicy
-from db.schema import Delivery, DeliveryState, Job, Result
+from db.schema import Delivery, DeliveryState, Job, JobState, Result
 
 _UNLEASED: dict[str, object] = {"lease_owner": None, "lease_until": None}
 
@@ -231,6 +231,31 @@ def retry(connection: Connection, job_id: int) -> int:
         )
     )
     return revived.rowcount
+
+
+def delivered_before(connection: Connection, claim: Claim, kinds: Sequence[str]) -> list[str]:
+    """Archive paths of what the same model's last reading of this study brought to destinations.
+
+    Only these ``kinds``, in the form that was taken, each once.
+    """
+    last = (
+        select(func.max(Job.id))
+        .where(
+            Job.study_uid == claim.study_uid,
+            Job.model == claim.model.name,
+            Job.state == JobState.DONE,
+            Job.id < claim.job_id,
+        )
+        .scalar_subquery()
+    )
+    rows = connection.execute(
+        select(Result.path)
+        .join(Delivery, Delivery.result_id == Result.id)
+        .where(Result.job_id == last, Result.kind.in_(kinds))
+        .group_by(Result.id, Result.path)
+        .order_by(Result.id)
+    )
+    return list(rows.scalars())
 
 
 def own_instance(connection: Connection, sop_instance_uid: str) -> bool:

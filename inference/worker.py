@@ -31,11 +31,13 @@ from inference.reading import read_pictures
 from inference.runtime import Model
 from sr.bundle import ResultObject, build_results
 from sr.document import to_bytes
+from sr.identity import Kind
 from sr.patient import SourceError
 
 _log = structlog.get_logger(__name__)
 _POLL_SECONDS = 0.05
 _TROUBLE_SECONDS = 2.0
+_REPORTS = (Kind.REPORT.value, Kind.TEXT.value)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,15 +191,22 @@ class Worker:
         watch = _Stopwatch()
         with self._database.read() as connection:
             inputs = jobs.inputs(connection, claim.job_id)
+            replaced = outbox.delivered_before(connection, claim, _REPORTS)
         with watch.stage("decode"):
-            sources = [_read_image(self._archive.full_path(path)) for _, path in inputs]
+            sources = [_read_file(self._archive.full_path(path)) for _, path in inputs]
             pictures = {str(each.SOPInstanceUID): displayed(each) for each in sources}
         with watch.stage("inference"):
             reading = read_pictures(model, pictures)
         with watch.stage("results"):
             # The job's own time, so that a job that ran twice makes the same bytes.
             when = datetime.fromtimestamp(claim.created_at, UTC).astimezone()
-            results = build_results(sources, pictures, reading, when=when)
+            results = build_results(
+                sources,
+                pictures,
+                reading,
+                when=when,
+                predecessors=[_read_file(self._archive.full_path(path)) for path in replaced],
+            )
         with watch.stage("store"):
             stored = [self._store(claim, each) for each in results.objects]
             with self._database.write() as connection:
@@ -263,7 +272,7 @@ def _why_not(reason: str, readable: int, unreadable: int) -> str:
     return f"{reason}; {lost}" if unreadable else reason
 
 
-def _read_image(path: Path) -> Dataset:
+def _read_file(path: Path) -> Dataset:
     try:
         return dcmread(path)
     except Exception as error:  # the parser raises whatever it likes on bad bytes

@@ -63,7 +63,7 @@ def main() -> int:
         paths = [Path(argument) for argument in sys.argv[1:]]
         if not paths:
             console.print("making a synthetic chest radiograph (no patient) ...")
-            write_study(OUT / "study", seed=7, finding="consolidation")
+            write_study(OUT / "study", seed=19, finding="ground-glass", extent=0.8, level=0.6)
             paths = [OUT / "study"]
         with receiving_pacs(folder) as (pacs, name):
             console.print(f"PACS: {name}, {pacs.ae_title}@127.0.0.1:{pacs.port}")

@@ -82,10 +82,24 @@ def test_several_images_make_one_report_and_a_late_one_makes_another(
     (job,) = node.wait_for_jobs(studies=1)
     assert classes(orthanc.datasets()) == {**DEFAULT_SET, SecondaryCaptureImageStorage: 2}
     (report,) = (each for each in orthanc.datasets() if "Comprehensive" in each.SOPClassUID.name)
+    report_uid = report.SOPInstanceUID
     assert str(report).count("Tracking Unique Identifier") == 2
 
     console(node, late)
     newest, oldest = node.wait_for_jobs(studies=1, jobs=2)
+    newer = next(
+        each
+        for each in orthanc.datasets()
+        if each.SOPClassUID == Comprehensive3DSRStorage and each.SOPInstanceUID != report_uid
+    )
+    (study,) = newer.PredecessorDocumentsSequence
+    replaced = [
+        reference.ReferencedSOPInstanceUID
+        for series in study.ReferencedSeriesSequence
+        for reference in series.ReferencedSOPSequence
+    ]
+    assert report_uid in replaced
+    assert len(replaced) == 2  # and the text report
     assert (oldest["id"], newest["state"]) == (job["id"], "done")
     assert classes(orthanc.datasets()) == {
         Comprehensive3DSRStorage: 2,
