@@ -11,7 +11,7 @@ from pynetdicom.association import Association
 from pynetdicom.presentation import build_context
 
 _CONNECT_SECONDS = 10.0
-_ANSWER_SECONDS = 60.0
+_ANSWER_SECONDS = 30.0
 _MAXIMUM_PDU_SIZE = 131_072
 
 # PS3.8 section 9.3.4, A-ASSOCIATE-RJ: (source, diagnostic)

@@ -10,7 +10,6 @@ import urllib.error
 import urllib.request
 from io import BytesIO
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from pydicom import Dataset, dcmread
@@ -69,12 +68,7 @@ class Orthanc:
         self.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def get(self, path: str) -> Any:

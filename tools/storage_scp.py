@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from types import TracebackType
 from typing import Self
 
 from pydicom import Dataset
@@ -37,12 +36,7 @@ class StorageScp:
         self._ae.start_server(("127.0.0.1", self.port), block=False, evt_handlers=handlers)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._ae.shutdown()
 
     def _on_store(self, event: evt.Event) -> int:
