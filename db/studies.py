@@ -111,14 +111,14 @@ def due(connection: Connection, limit: int = 16) -> list[DueStudy]:
     return [DueStudy(study_uid, due_at) for study_uid, due_at in rows if due_at is not None]
 
 
+def postpone(connection: Connection, study: DueStudy, seconds: float) -> bool:
+    """Try a due study again later; False if it was taken, or an instance came in meanwhile."""
+    return _leave_due(connection, study, now(connection) + seconds)
+
+
 def take(connection: Connection, study: DueStudy) -> bool:
     """Take a due study for routing; False if it was taken, or an instance came in meanwhile."""
-    taken = connection.execute(
-        update(Study)
-        .where(Study.study_uid == study.study_uid, Study.due_at == study.due_at)
-        .values(due_at=None)
-    )
-    return taken.rowcount == 1
+    return _leave_due(connection, study, None)
 
 
 def instances(connection: Connection, study_uid: str) -> list[StoredInstance]:
@@ -130,6 +130,15 @@ def instances(connection: Connection, study_uid: str) -> list[StoredInstance]:
         .order_by(Instance.sop_instance_uid)
     )
     return [StoredInstance(**row._mapping) for row in rows]
+
+
+def _leave_due(connection: Connection, study: DueStudy, due_at: float | None) -> bool:
+    changed = connection.execute(
+        update(Study)
+        .where(Study.study_uid == study.study_uid, Study.due_at == study.due_at)
+        .values(due_at=due_at)
+    )
+    return changed.rowcount == 1
 
 
 def _touch_study(

@@ -4,6 +4,7 @@
 
     ReadingError            base; ``retryable`` says whether a retry could help
     |-- ManifestError       a model package is not usable
+    |-- ArchiveError        the archive does not answer; the file may well be there
     |-- PixelError          an image's pixels cannot be turned into model input
     `-- ModelError          the runtime failed on a model
 """
@@ -23,6 +24,12 @@ class ReadingError(Exception):
 
 class ManifestError(ReadingError):
     """A model package is missing something, contradicts itself or was altered."""
+
+
+class ArchiveError(ReadingError):
+    """The archive does not answer: a network folder is away, or the disk has errors."""
+
+    retryable = True
 
 
 class PixelError(ReadingError):

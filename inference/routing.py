@@ -5,14 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from pydicom import Dataset, dcmread
+from pydicom import Dataset
 
-from inference.errors import PixelError
 from inference.manifest import AcceptsSection, Package
 
-_HEADER = [
+ELEMENTS = [
     "SOPClassUID", "SOPInstanceUID", "ImageType", "Modality", "BodyPartExamined", "ViewPosition",
     "AnatomicRegionSequence", "ViewCodeSequence", "NumberOfFrames", "Rows", "Columns",
     "PhotometricInterpretation",
@@ -51,20 +49,6 @@ class Routed:
     reason: str
 
 
-def read_header(path: Path) -> Dataset:
-    """Read the elements that routing looks at.
-
-    Raises
-    ------
-    PixelError
-        The file is gone or no DICOM file.
-    """
-    try:
-        return dcmread(path, stop_before_pixels=True, specific_tags=_HEADER)
-    except Exception as error:  # the parser raises whatever it likes on bad bytes
-        raise PixelError(f"archived file cannot be read ({type(error).__name__})") from error
-
-
 def route(package: Package, headers: Sequence[Dataset]) -> Routed:
     """Choose the images of a study that a model reads.
 
@@ -73,7 +57,7 @@ def route(package: Package, headers: Sequence[Dataset]) -> Routed:
     package
         The model.
     headers
-        One per instance of the study, with at least the elements ``read_header`` reads.
+        One per instance of the study, with at least ``ELEMENTS``.
     """
     fitting, reasons = [], []
     for header in headers:

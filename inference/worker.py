@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import structlog
-from pydicom import Dataset, dcmread
+from pydicom import Dataset
 
 from db import jobs, outbox, studies
 from db.archive import Archive
@@ -23,7 +23,8 @@ from db.outbox import StoredResult
 from db.retry import RetryPolicy
 from db.studies import DueStudy, StoredInstance
 from inference import routing
-from inference.errors import PixelError, ReadingError
+from inference.errors import ArchiveError, PixelError, ReadingError
+from inference.files import read_file
 from inference.lease import Heartbeat
 from inference.manifest import Package
 from inference.pixels import displayed
@@ -37,6 +38,7 @@ from sr.patient import SourceError
 _log = structlog.get_logger(__name__)
 _POLL_SECONDS = 0.05
 _TROUBLE_SECONDS = 2.0
+_AWAY_SECONDS = 30.0
 _REPORTS = (Kind.REPORT.value, Kind.TEXT.value)
 
 
@@ -148,7 +150,12 @@ class Worker:
     def _route(self, study: DueStudy) -> bool:
         with self._database.read() as connection:
             instances = studies.instances(connection, study.study_uid)
-        headers = self._headers(instances)
+        try:
+            headers = self._headers(instances)
+        except ArchiveError as error:
+            _log.error("study.postponed", study_uid=study.study_uid, reason=str(error))
+            with self._database.write() as connection:
+                return studies.postpone(connection, study, _AWAY_SECONDS)
         unreadable = len(instances) - len(headers)
         by_uid = {each.sop_instance_uid: each for each in instances}
         routes = {ref: routing.route(model.package, headers) for ref, model in self._models.items()}
@@ -177,7 +184,8 @@ class Worker:
         headers = []
         for each in instances:
             try:
-                headers.append(routing.read_header(self._archive.full_path(each.path)))
+                path = self._archive.full_path(each.path)
+                headers.append(read_file(path, routing.ELEMENTS))
             except PixelError as error:
                 _log.error(
                     "instance.unreadable",
@@ -193,7 +201,7 @@ class Worker:
             inputs = jobs.inputs(connection, claim.job_id)
             replaced = outbox.delivered_before(connection, claim, _REPORTS)
         with watch.stage("decode"):
-            sources = [_read_file(self._archive.full_path(path)) for _, path in inputs]
+            sources = [read_file(self._archive.full_path(path)) for _, path in inputs]
             pictures = {str(each.SOPInstanceUID): displayed(each) for each in sources}
         with watch.stage("inference"):
             reading = read_pictures(model, pictures)
@@ -205,7 +213,7 @@ class Worker:
                 pictures,
                 reading,
                 when=when,
-                predecessors=[_read_file(self._archive.full_path(path)) for path in replaced],
+                predecessors=[read_file(self._archive.full_path(path)) for path in replaced],
             )
         with watch.stage("store"):
             stored = [self._store(claim, each) for each in results.objects]
@@ -270,13 +278,6 @@ def _why_not(reason: str, readable: int, unreadable: int) -> str:
     if not readable:
         return lost
     return f"{reason}; {lost}" if unreadable else reason
-
-
-def _read_file(path: Path) -> Dataset:
-    try:
-        return dcmread(path)
-    except Exception as error:  # the parser raises whatever it likes on bad bytes
-        raise PixelError(f"archived file cannot be read ({type(error).__name__})") from error
 
 
 def _where(error: BaseException) -> str:

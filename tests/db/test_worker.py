@@ -212,6 +212,46 @@ def test_an_archive_file_that_cannot_be_read_is_told(node: Node, content: bytes 
 
 
 @ON_SQLITE
+def test_while_the_archive_is_away_its_studies_wait(node: Node) -> None:
+    node.receive(image())
+    worker = node.worker()
+    with node.database.read() as connection:
+        (instance,) = studies.instances(connection, STUDY)
+    path = node.archive.full_path(instance.path)
+    aside = path.rename(path.with_name("aside"))
+    path.mkdir()  # opening it fails, and not because it is missing
+    assert worker.route_due() == 1
+    assert node.jobs() == []
+    with node.database.read() as connection:
+        waiting = stats.study(connection, STUDY)
+    assert waiting["state"] == "waiting"
+    path.rmdir()
+    aside.rename(path)
+    with node.database.write() as connection:
+        studies.release(connection, [STUDY], 0.0)
+    read_all(worker)
+    assert [each["state"] for each in node.jobs()] == ["done"]
+
+
+@ON_SQLITE
+def test_an_archive_that_goes_away_after_routing_is_tried_again(node: Node) -> None:
+    node.receive(image())
+    worker = node.worker()
+    worker.route_due()
+    with node.database.read() as connection:
+        (instance,) = studies.instances(connection, STUDY)
+    path = node.archive.full_path(instance.path)
+    path.unlink()
+    path.mkdir()
+    worker.work_once()
+    (job,) = node.jobs()
+    assert (job["state"], job["reason"]) == (
+        "queued",
+        "the archive does not answer (IsADirectoryError)",
+    )
+
+
+@ON_SQLITE
 def test_beside_a_misfit_a_lost_file_is_told_too(node: Node) -> None:
     node.receive(image(number=1, ViewPosition="LL"))
     node.receive_file(image(number=2), None)

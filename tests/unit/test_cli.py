@@ -309,6 +309,7 @@ def test_config_init_writes_what_check_accepts(wetread: Wetread) -> None:
     again = wetread("config", "init")
     assert (again.code, again.err) == (1, "wetread: wetread.toml exists and is left as it is\n")
     assert wetread("config", "init", "no/such/folder.toml").code == 1
+    assert wetread("config", "init", "-c", "other.toml").out == "wrote other.toml\n"
     checked = wetread("config", "check")
     assert checked.code == 0
     assert "wetread.toml: ok" in checked.out

@@ -10,8 +10,9 @@ import pytest
 from pydicom import Dataset, dcmread
 
 from inference.errors import PixelError
+from inference.files import read_file
 from inference.manifest import Package, read_package
-from inference.routing import body_part_of, misfit, read_header, route, view_of
+from inference.routing import ELEMENTS, body_part_of, misfit, route, view_of
 from tests.dicomfiles import PATIENT, PATIENT_ID, as_file, code, header, image
 from tests.tinymodel import write_package
 
@@ -149,7 +150,7 @@ def test_the_body_part_that_is_stated_comes_first() -> None:
     assert body_part_of(header(AnatomicRegionSequence=code("40983000"))) == "CHEST"
 
 
-def test_read_header_reads_all_that_routing_looks_at(package: Package, tmp_path: Path) -> None:
+def test_the_elements_are_all_that_routing_looks_at(package: Package, tmp_path: Path) -> None:
     whole = image(
         ViewPosition="",
         ViewCodeSequence=code("399348003"),
@@ -161,7 +162,7 @@ def test_read_header_reads_all_that_routing_looks_at(package: Package, tmp_path:
     )
     file = tmp_path / "image.dcm"
     file.write_bytes(as_file(whole))
-    read = read_header(file)
+    read = read_file(file, ELEMENTS)
     assert "PixelData" not in read
     assert "PatientName" not in read
     for each in (whole, dcmread(BytesIO(as_file(whole))), read):
@@ -176,4 +177,4 @@ def test_a_file_that_is_no_image_is_a_pixel_error(tmp_path: Path, content: bytes
     if content is not None:
         file.write_bytes(content)
     with pytest.raises(PixelError, match="archived file cannot be read"):
-        read_header(file)
+        read_file(file, ELEMENTS)

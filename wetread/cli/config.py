@@ -17,12 +17,16 @@ app = typer.Typer(no_args_is_help=True, help="The settings: init, check.")
 
 @app.command("init")
 def init(
-    file: Annotated[Path, typer.Argument(help="Where to write it.")] = Path(DEFAULT_FILE),
+    target: Annotated[
+        Path | None, typer.Argument(help=f"Where to write it; else -c, else ./{DEFAULT_FILE}.")
+    ] = None,
+    config: ConfigOption = None,
 ) -> None:
     """Write a commented settings file that states the defaults; never overwrites one."""
+    file = target or config or Path(DEFAULT_FILE)
     try:
-        with file.open("x", encoding="utf-8") as target:
-            target.write(TEMPLATE)
+        with file.open("x", encoding="utf-8") as opened:
+            opened.write(TEMPLATE)
     except FileExistsError as error:
         sys.stderr.write(f"wetread: {file} exists and is left as it is\n")
         raise typer.Exit(Exit.FAILED) from error
