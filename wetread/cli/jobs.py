@@ -27,7 +27,7 @@ def list_jobs(
     as_json: JsonOption = False,
     state: Annotated[JobState | None, typer.Option(help="Only jobs in this state.")] = None,
     study: Annotated[str | None, typer.Option(help="Only jobs of this Study Instance UID.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most this many, newest first.")] = 100,
+    limit: Annotated[int, typer.Option(min=1, help="At most this many, newest first.")] = 1000,
 ) -> None:
     """List jobs, newest first; a study that no model could read says why."""
     database = open_database(load(config))
