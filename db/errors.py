@@ -10,6 +10,11 @@
     `-- InvalidUID          a peer's string is not a UID and must not become a path
 """
 
+from __future__ import annotations
+
+import traceback
+from pathlib import Path
+
 
 class StoreError(Exception):
     """The job table or the archive cannot do what was asked."""
@@ -33,3 +38,13 @@ class LeaseLost(StoreError):
 
 class InvalidUID(StoreError):
     """Not a UID (PS3.5 section 9.1)."""
+
+
+def where(error: BaseException) -> str:
+    """Type and place of an unexpected error, for the log.
+
+    Its text stays out: it may quote an element's value, which may be a patient's name.
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "unknown"
+    return f"{type(error).__name__} in {place}"

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import threading
-import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import structlog
 
 from db import outbox
 from db.engine import Database
-from db.errors import LeaseLost
+from db.errors import LeaseLost, where
 from db.outbox import Parcel
 from db.retry import RetryPolicy
 from delivery.destination import Destination, Outcome, Refused, Sent
@@ -99,9 +97,7 @@ class Courier:
             try:
                 busy = self.deliver_once(destination, stop)
             except Exception as error:  # noqa: BLE001 - the supervised loop: the database may be away
-                frames = traceback.extract_tb(error.__traceback__)
-                where = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}"
-                _log.error("courier.trouble", error=type(error).__name__, where=where)
+                _log.error("courier.trouble", error=where(error))
                 stop.wait(_TROUBLE_SECONDS)
                 continue
             if not busy:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
-import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 import structlog
 from pydicom import Dataset
@@ -17,7 +15,7 @@ from pydicom import Dataset
 from db import jobs, outbox, studies
 from db.archive import Archive
 from db.engine import Database
-from db.errors import LeaseLost
+from db.errors import LeaseLost, where
 from db.jobs import Claim, ModelRef
 from db.outbox import StoredResult
 from db.retry import RetryPolicy
@@ -100,7 +98,7 @@ class Worker:
             try:
                 busy = self.route_due() + self.work_once()
             except Exception as error:  # noqa: BLE001 - the supervised loop: the database may be away
-                _log.error("worker.trouble", error=type(error).__name__, where=_where(error))
+                _log.error("worker.trouble", error=where(error))
                 stop.wait(_TROUBLE_SECONDS)
                 continue
             if not busy:
@@ -144,7 +142,7 @@ class Worker:
             except SourceError as error:
                 self._fail(claim, str(error), retryable=False)
             except Exception as error:  # noqa: BLE001 - a fault of ours must not stop the queue
-                self._fail(claim, f"internal error at {_where(error)}", retryable=True)
+                self._fail(claim, f"internal error at {where(error)}", retryable=True)
         return 1
 
     def _route(self, study: DueStudy) -> bool:
@@ -278,10 +276,3 @@ def _why_not(reason: str, readable: int, unreadable: int) -> str:
     if not readable:
         return lost
     return f"{reason}; {lost}" if unreadable else reason
-
-
-def _where(error: BaseException) -> str:
-    """Type and place of an error; its text may hold a patient's data and stays out."""
-    frames = traceback.extract_tb(error.__traceback__)
-    place = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "unknown"
-    return f"{type(error).__name__} in {place}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from io import BytesIO
 from typing import Self, cast
 
 import structlog
@@ -17,8 +18,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from db import studies
 from db.archive import Archive
 from db.engine import Database
+from db.errors import where
 from scp.contexts import accepted_contexts
 from scp.settings import ReceiverSettings
+from scp.status import StoreStatus, response
 from scp.store import (
     IMPLEMENTATION_CLASS_UID,
     IMPLEMENTATION_VERSION,
@@ -105,18 +108,15 @@ class Receiver:
         self.stop()
 
     def _on_store(self, event: evt.Event) -> Dataset:
-        """Answer one C-STORE request; see ``Store.store`` for the statuses."""
-        request = cast(C_STORE, event.request)
-        assert request.DataSet is not None
-        status, study_uid = self._store.store(
-            Received(
-                sop_class_uid=str(request.AffectedSOPClassUID),
-                sop_instance_uid=str(request.AffectedSOPInstanceUID),
-                transfer_syntax=event.context.transfer_syntax,
-                calling_ae=event.assoc.requestor.ae_title.strip(),
-                data_set=request.DataSet,
-            )
-        )
+        """Answer one C-STORE request; see ``Store.store`` for the statuses.
+
+        A fault of ours is answered with 0x0110 and logged; the association goes on.
+        """
+        try:
+            status, study_uid = self._store.store(_received(event))
+        except Exception as error:  # noqa: BLE001 - what is not foreseen must not pass unseen
+            _log.error("store.trouble", error=where(error))
+            return response(StoreStatus.PROCESSING_FAILURE, type(error).__name__)
         if study_uid is not None:
             with self._lock:
                 self._sent.setdefault(event.assoc, set()).add(study_uid)
@@ -151,6 +151,17 @@ class Receiver:
     def _forget(self, event: evt.Event) -> set[str]:
         with self._lock:
             return self._sent.pop(event.assoc, set())
+
+
+def _received(event: evt.Event) -> Received:
+    request = cast(C_STORE, event.request)
+    return Received(
+        sop_class_uid=str(request.AffectedSOPClassUID),
+        sop_instance_uid=str(request.AffectedSOPInstanceUID),
+        transfer_syntax=event.context.transfer_syntax,
+        calling_ae=event.assoc.requestor.ae_title.strip(),
+        data_set=request.DataSet or BytesIO(),
+    )
 
 
 def _application_entity(settings: ReceiverSettings) -> AE:

@@ -14,6 +14,8 @@ class StoreStatus(IntEnum):
 
     SUCCESS = 0x0000
     """The file is on disk and its row is committed, or was before with the same bytes."""
+    PROCESSING_FAILURE = 0x0110
+    """A fault of this node, named in its log; nothing was kept."""
     OUT_OF_RESOURCES = 0xA700
     """The disk or the database refuses; nothing was kept, sending again may succeed."""
     CLASS_MISMATCH = 0xA900

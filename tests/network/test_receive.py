@@ -283,6 +283,18 @@ def test_a_database_that_refuses_is_out_of_resources_and_leaves_nothing(bench: B
     assert send(bench, instance()) == [0]
 
 
+def test_a_fault_of_ours_is_answered_and_the_association_goes_on(bench: Bench) -> None:
+    association = bench.associate()
+    store = bench.receiver._store
+    del store._archive  # nobody foresaw this
+    answer = association.send_c_store(instance())
+    assert answer.Status == StoreStatus.PROCESSING_FAILURE
+    assert answer.ErrorComment == "AttributeError"
+    store._archive = bench.archive
+    assert association.send_c_store(instance()).Status == StoreStatus.SUCCESS
+    association.release()
+
+
 def test_our_own_results_are_kept_and_make_nothing_due(bench: Bench) -> None:
     own = instance()
     own.Manufacturer = own.ManufacturerModelName = "wetread"
