@@ -8,11 +8,11 @@ STUDY ?=
 .PHONY: demo test check lint bench clean
 
 demo: $(VENV)/.installed
-	@sh tools/peers.sh demo
+	@sh tools/packages.sh demo
 	@$(BIN)/python -m tools.demo $(STUDY)
 
 test: $(VENV)/.installed-dev
-	@sh tools/peers.sh test
+	@sh tools/packages.sh test
 	$(BIN)/python -m pytest
 
 lint: $(VENV)/.installed-dev
@@ -24,16 +24,17 @@ lint: $(VENV)/.installed-dev
 check: lint test
 
 bench: $(VENV)/.installed-dev
-	@sh tools/peers.sh demo
 	$(BIN)/python -m bench.latency
 
-$(VENV)/.installed: pyproject.toml
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+$(BIN)/python:
+	@$(PYTHON) -m venv $(VENV) 2>/dev/null \
+	  || { rm -rf $(VENV); sh tools/packages.sh venv; $(PYTHON) -m venv $(VENV); }
+
+$(VENV)/.installed: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
 	@touch $@
 
-$(VENV)/.installed-dev: pyproject.toml
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+$(VENV)/.installed-dev: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
 	@touch $@ $(VENV)/.installed
 
