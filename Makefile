@@ -9,7 +9,7 @@ STUDY ?=
 
 demo: $(VENV)/.installed
 	@sh tools/packages.sh demo
-	@$(BIN)/python -m tools.demo $(STUDY)
+	@$(BIN)/python -m tools.demo $(if $(STUDY),"$(STUDY)")
 
 test: $(VENV)/.installed-dev
 	@sh tools/packages.sh test

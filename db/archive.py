@@ -12,6 +12,7 @@ import re
 import time
 import uuid
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from db.errors import InvalidUID
@@ -144,9 +145,10 @@ class Archive:
         stale = time.time() - _STALE_SECONDS
         swept = 0
         for partial in (self.root / "spool").glob(f"*{PARTIAL_SUFFIX}"):
-            if partial.stat().st_mtime < stale:
-                partial.unlink(missing_ok=True)
-                swept += 1
+            with suppress(FileNotFoundError):  # published by another process meanwhile
+                if partial.stat().st_mtime < stale:
+                    partial.unlink()
+                    swept += 1
         return swept
 
     def _make_folder(self, folder: Path) -> None:

@@ -3,7 +3,7 @@
 ::
 
     StoreError              base
-    |-- SchemaError         the database is older or newer than this program
+    |-- SchemaError         the database is newer than this program
     |-- IllegalMove         a job or delivery is not in a state that allows the move
     |-- NotFound            no such job, study or delivery
     |-- LeaseLost           another worker holds the lease now; discard what was made

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
-from sqlalchemy import Connection, and_, insert, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, and_, insert, or_, select, tuple_, update
 
 from db.engine import insert_ignoring, now
 from db.errors import IllegalMove, LeaseLost, NotFound
@@ -55,7 +55,7 @@ def enqueue(
 ) -> bool:
     """Queue a model for a study; False if exactly this input was queued or read before.
 
-    A job of the same model that still waits reads the grown study instead of the smaller one.
+    A job of the same model over fewer images that is not done yet is cancelled.
     """
     return _create(connection, study_uid, model, inputs, JobState.QUEUED, None, priority)
 
@@ -71,16 +71,17 @@ def skip(
     return _create(connection, study_uid, model, seen, JobState.SKIPPED, reason, 0)
 
 
-def claimable(connection: Connection) -> bool:
+def claimable(connection: Connection, models: Sequence[ModelRef]) -> bool:
     """Whether a claim could find something: cheap, and takes no lock, so that idling is free."""
     moment = now(connection)
     found = connection.execute(
         select(Job.id)
         .where(
+            _of_models(models),
             or_(
                 and_(Job.state == JobState.QUEUED, Job.run_at <= moment),
                 and_(Job.state == JobState.RUNNING, Job.lease_until < moment),
-            )
+            ),
         )
         .limit(1)
     )
@@ -108,7 +109,7 @@ def claim(
         .where(
             Job.state == JobState.QUEUED,
             Job.run_at <= moment,
-            tuple_(Job.model, Job.model_version).in_([(m.name, m.version) for m in models]),
+            _of_models(models),
         )
         .order_by(Job.priority.desc(), Job.run_at, Job.id)
         .limit(1)
@@ -200,18 +201,6 @@ def fail(connection: Connection, claim: Claim, reason: str, retry: RetryPolicy |
     return state
 
 
-def give_back(connection: Connection, claim: Claim) -> None:
-    """Running to queued, uncounted: the worker stops and has not finished.
-
-    Raises
-    ------
-    LeaseLost
-        The job belongs to somebody else now.
-    """
-    values = {"state": JobState.QUEUED, "attempts": claim.attempt - 1, **_UNLEASED}
-    _leave(connection, claim, values)
-
-
 def cancel(connection: Connection, job_id: int) -> None:
     """Queued or running to cancelled, by hand; a worker at it finds its lease lost.
 
@@ -260,6 +249,10 @@ def state_of(connection: Connection, job_id: int) -> JobState:
 _UNLEASED: dict[str, object] = {"lease_owner": None, "lease_until": None}
 
 
+def _of_models(models: Sequence[ModelRef]) -> ColumnElement[bool]:
+    return tuple_(Job.model, Job.model_version).in_([(m.name, m.version) for m in models])
+
+
 def _create(
     connection: Connection,
     study_uid: str,
@@ -295,19 +288,23 @@ def _create(
 
 
 def _supersede(connection: Connection, study_uid: str, model: ModelRef, by: int) -> None:
-    """Cancel jobs that still wait: the study grew before anybody read it."""
+    """Cancel jobs that wait or run: the study grew before they were done.
+
+    Else a report of fewer images could arrive after that of all.
+    """
     connection.execute(
         update(Job)
         .where(
             Job.study_uid == study_uid,
             Job.model == model.name,
-            Job.state == JobState.QUEUED,
+            Job.state.in_(_OPEN),
             Job.id != by,
         )
         .values(
             state=JobState.CANCELLED,
             finished_at=now(connection),
             reason="superseded: further images of this study arrived",
+            **_UNLEASED,
         )
     )
 

@@ -121,7 +121,7 @@ def claim(
     the receiver knows the object by its UID.
     """
     moment = now(connection)
-    _reclaim(connection, moment, retry)
+    _reclaim(connection, destination, moment, retry)
     rows = connection.execute(_claimable(destination, moment, limit)).all()
     parcels = []
     for row in rows:
@@ -148,6 +148,21 @@ def claim(
             )
         )
     return parcels
+
+
+def renew(connection: Connection, parcels: Sequence[Parcel], lease_seconds: float) -> None:
+    """Hold the leases of parcels that wait for their turn; one that was lost stays lost."""
+    for parcel in parcels:
+        connection.execute(
+            update(Delivery)
+            .where(
+                Delivery.id == parcel.delivery_id,
+                Delivery.state == DeliveryState.SENDING,
+                Delivery.lease_owner == parcel.owner,
+                Delivery.attempts == parcel.attempt,
+            )
+            .values(lease_until=now(connection) + lease_seconds)
+        )
 
 
 def sent(connection: Connection, parcel: Parcel, result_id: int) -> None:
@@ -299,10 +314,14 @@ def _alternatives(
     return tuple(Alternative(*row) for row in rows)
 
 
-def _reclaim(connection: Connection, moment: float, retry: RetryPolicy) -> None:
+def _reclaim(connection: Connection, destination: str, moment: float, retry: RetryPolicy) -> None:
     expired = connection.execute(
         select(Delivery.id, Delivery.attempts)
-        .where(Delivery.state == DeliveryState.SENDING, Delivery.lease_until < moment)
+        .where(
+            Delivery.state == DeliveryState.SENDING,
+            Delivery.destination == destination,
+            Delivery.lease_until < moment,
+        )
         .with_for_update(skip_locked=True)
     ).all()
     for delivery_id, attempts in expired:

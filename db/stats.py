@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import Connection, Row, Select, func, select
 
 from db.engine import now
 from db.errors import NotFound
-from db.schema import Delivery, Instance, Job, JobInput, Result, Study
+from db.schema import Delivery, DeliveryState, Instance, Job, JobInput, Result, Study
 
 
 def jobs(
@@ -20,7 +20,7 @@ def jobs(
     limit: int = 100,
 ) -> list[dict[str, Any]]:
     """Jobs, newest first, optionally of one state or one study."""
-    query = select(Job).order_by(Job.id.desc()).limit(limit)
+    query = _jobs().order_by(Job.id.desc()).limit(limit)
     if state is not None:
         query = query.where(Job.state == state)
     if study_uid is not None:
@@ -36,7 +36,7 @@ def job(connection: Connection, job_id: int) -> dict[str, Any]:
     NotFound
         There is no such job.
     """
-    row = connection.execute(select(Job).where(Job.id == job_id)).one_or_none()
+    row = connection.execute(_jobs().where(Job.id == job_id)).one_or_none()
     if row is None:
         raise NotFound(f"there is no job {job_id}")
     uids = select(JobInput.sop_instance_uid).where(JobInput.job_id == job_id)
@@ -113,6 +113,16 @@ def iso(seconds: float | None) -> str | None:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
 
 
+def _jobs() -> Select[Any]:
+    """Jobs, each with the number of its results that are not at a destination yet."""
+    undelivered = (
+        select(func.count())
+        .where(Delivery.job_id == Job.id, Delivery.state != DeliveryState.SENT)
+        .scalar_subquery()
+    )
+    return select(Job, undelivered.label("undelivered"))
+
+
 def _job(row: Row[Any]) -> dict[str, Any]:
     return {
         "id": row.id,
@@ -122,6 +132,7 @@ def _job(row: Row[Any]) -> dict[str, Any]:
         "state": row.state,
         "priority": row.priority,
         "attempts": row.attempts,
+        "undelivered": row.undelivered,
         "reason": row.reason,
         "created_at": iso(row.created_at),
         "started_at": iso(row.started_at),

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, case, select, update
 
 from db.engine import insert_ignoring, now
 from db.schema import Instance, Study
@@ -157,6 +157,6 @@ def _touch_study(
     if first is not None:
         return
     values: dict[str, object] = {"last_received_at": received_at}
-    if due_at is not None:
-        values["due_at"] = due_at
+    if due_at is not None:  # pushed out, never in: modalities have different quiet times
+        values["due_at"] = case((Study.due_at > due_at, Study.due_at), else_=due_at)
     connection.execute(update(Study).where(Study.study_uid == study_uid).values(**values))

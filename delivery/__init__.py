@@ -1,1 +1,1 @@
-"""Takes results to the PACS and proves that they arrived."""
+"""Takes results to the PACS."""

@@ -85,6 +85,8 @@ class Courier:
         for parcel, outcome in destination.deliver(parcels):
             self._record(parcel, outcome)
             done += 1
+            with self._database.write() as connection:
+                outbox.renew(connection, parcels[done:], settings.lease_seconds)
             if stop.is_set():
                 break
         for parcel in parcels[done:]:

@@ -71,6 +71,8 @@ class CStoreDestination:
                 status = store(association, path, form.sop_class_uid, ExplicitVRLittleEndian)
             except (OSError, InvalidDicomError) as error:
                 return Failed(f"the result's file cannot be read ({type(error).__name__})")
+            except (RuntimeError, ValueError, AttributeError):
+                return Failed(_NO_ANSWER)  # the association ended between the check and the send
             if stored(status):
                 return Sent(form.result_id)
             outcome = _not_stored(status, form)

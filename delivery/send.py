@@ -174,7 +174,7 @@ def _send(association: Association, file: _File) -> SendOutcome:
         try:
             status = store(association, file.path, *file.context)
             reason = "" if stored(status) else _why(status)
-        except (ValueError, AttributeError, OSError, InvalidDicomError) as error:
+        except (RuntimeError, ValueError, AttributeError, OSError, InvalidDicomError) as error:
             reason = f"not accepted: {type(error).__name__}"
     return SendOutcome(path=file.path, sop_instance_uid=uid, status=status, reason=reason)
 

@@ -60,6 +60,7 @@ class AcceptsSection(_Section):
     view: list[str] = Field(min_length=1)
     minimum_rows: int = Field(default=1, ge=1)
     minimum_columns: int = Field(default=1, ge=1)
+    minimum_age_years: int = Field(default=0, ge=0, le=130)
 
 
 class ReportSection(_Section):
@@ -236,7 +237,7 @@ def find_packages(folders: Sequence[Path], disabled: Iterable[str] = ()) -> list
             if package.name in found:
                 raise ManifestError(
                     f"{file.parent}: model {package.name!r} is also in "
-                    f"{found[package.name].folder}; disable or rename one"
+                    f"{found[package.name].folder}; rename one"
                 )
             found[package.name] = package
     return list(found.values())

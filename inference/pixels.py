@@ -150,7 +150,7 @@ def _stored_values(dataset: Dataset) -> NDArray[np.integer]:
     try:
         stored = dataset.pixel_array
     except Exception as error:  # decoders raise whatever they like on bad bytes
-        raise PixelError(f"pixels cannot be decoded: {type(error).__name__}: {error}") from error
+        raise PixelError(f"pixels cannot be decoded ({type(error).__name__})") from error
     if stored.ndim != 2 or stored.dtype.kind not in "iu" or stored.itemsize > 2:
         raise PixelError(f"pixels have shape {stored.shape}, type {stored.dtype}; not supported")
     return np.ascontiguousarray(stored, dtype=stored.dtype.newbyteorder("="))

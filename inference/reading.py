@@ -93,6 +93,7 @@ def decide(
         abnormal_probability=abnormal_probability,
         threshold=section.threshold,
         leading=probabilities[leading],
+        band=band,
     )
     return decision, leading
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from pydicom import Dataset
 
@@ -15,7 +16,8 @@ ELEMENTS = [
     "AnatomicRegionSequence", "ViewCodeSequence", "NumberOfFrames", "Rows", "Columns",
     "PhotometricInterpretation",
     "SeriesDescription", "ProtocolName", "AcquisitionDeviceProcessingDescription",
-    "PatientSpeciesDescription",
+    "PatientSpeciesDescription", "PresentationIntentType",
+    "PatientAge", "PatientBirthDate", "StudyDate",
 ]  # fmt: skip
 
 # Code Value of the anatomic region -> Body Part Examined (PS3.16 Annex L); where a DX header
@@ -28,6 +30,8 @@ _VIEWS = {
 }  # fmt: skip
 
 
+_AGE = re.compile(r"(\d{1,3})([DWMY])")  # PS3.5 section 6.2, VR AS
+_PER_YEAR = {"D": 365.25, "W": 52.18, "M": 12.0, "Y": 1.0}
 _DESCRIPTIONS = ("SeriesDescription", "ProtocolName", "AcquisitionDeviceProcessingDescription")
 _VIEW_WORDS = {"PA": "PA", "P.A.": "PA", "AP": "AP", "A.P.": "AP", "LAT": "LAT", "LATERAL": "LAT"}
 _VIEW_WORD = re.compile(r"(?<![A-Z])(?:PA|P\.A\.|AP|A\.P\.|LATERAL|LAT)(?![A-Z])")
@@ -80,7 +84,7 @@ def _misfit(accepts: AcceptsSection, header: Dataset) -> str | None:
 
 def misfit(accepts: AcceptsSection, header: Dataset) -> str | None:
     """Why an image does not fit, None if it does."""
-    checks = (_image_kind, _modality, _anatomy, _shape)
+    checks = (_image_kind, _modality, _anatomy, _shape, _age)
     for check in checks:
         if reason := check(accepts, header):
             return reason
@@ -93,6 +97,8 @@ def _image_kind(_accepts: AcceptsSection, header: Dataset) -> str | None:
     image_type = [str(each).upper() for each in _values(header, "ImageType")]
     if image_type[:2] == ["DERIVED", "SECONDARY"]:
         return "a derived secondary image is not read"
+    if str(header.get("PresentationIntentType") or "").upper() == "FOR PROCESSING":
+        return "raw detector data (FOR PROCESSING) is not read"
     if "LOCALIZER" in image_type:
         return "a localizer is not read"
     species = str(header.get("PatientSpeciesDescription") or "").strip().lower()
@@ -130,6 +136,26 @@ def _shape(accepts: AcceptsSection, header: Dataset) -> str | None:
         least = f"{accepts.minimum_rows} x {accepts.minimum_columns}"
         return f"matrix {rows} x {columns} is smaller than {least}"
     return None
+
+
+def _age(accepts: AcceptsSection, header: Dataset) -> str | None:
+    years = age_of(header)
+    if years is None or years >= accepts.minimum_age_years:
+        return None
+    return f"the patient is younger than {accepts.minimum_age_years} years"
+
+
+def age_of(header: Dataset) -> float | None:
+    """Patient's Age in years, else from Birth Date and Study Date; None if neither is stated."""
+    stated = _AGE.fullmatch(str(header.get("PatientAge") or "").strip())
+    if stated:
+        return int(stated[1]) / _PER_YEAR[stated[2]]
+    dates = [str(header.get(each) or "").strip() for each in ("PatientBirthDate", "StudyDate")]
+    try:
+        born, seen = (datetime.strptime(each, "%Y%m%d").replace(tzinfo=UTC) for each in dates)
+    except ValueError:
+        return None
+    return (seen - born).days / 365.25
 
 
 def body_part_of(header: Dataset) -> str:

@@ -112,6 +112,8 @@ class Worker:
         int
             How many studies were routed.
         """
+        if not self._models:
+            return 0  # nobody could say why not; a worker with models takes them
         with self._database.read() as connection:
             due = studies.due(connection)
         return sum(self._route(study) for study in due)
@@ -120,7 +122,7 @@ class Worker:
         """Claim and read one job; return how many were claimed."""
         settings = self._settings
         with self._database.read() as connection:
-            if not jobs.claimable(connection):
+            if not jobs.claimable(connection, list(self._models)):
                 return 0
         with self._database.write() as connection:
             claim = jobs.claim(
@@ -200,6 +202,7 @@ class Worker:
             replaced = outbox.delivered_before(connection, claim, _REPORTS)
         with watch.stage("decode"):
             sources = [read_file(self._archive.full_path(path)) for _, path in inputs]
+            sources.sort(key=_place_in_study)
             pictures = {str(each.SOPInstanceUID): displayed(each) for each in sources}
         with watch.stage("inference"):
             reading = read_pictures(model, pictures)
@@ -214,7 +217,14 @@ class Worker:
                 predecessors=[read_file(self._archive.full_path(path)) for path in replaced],
             )
         with watch.stage("store"):
-            stored = [self._store(claim, each) for each in results.objects]
+            with self._database.read() as connection:
+                new = [
+                    each
+                    for each in results.objects
+                    # The overlay of an image that was read before is there already.
+                    if not outbox.own_instance(connection, str(each.dataset.SOPInstanceUID))
+                ]
+            stored = [self._store(claim, each) for each in new]
             with self._database.write() as connection:
                 jobs.finish(connection, claim)
                 outbox.post(connection, claim, stored, self._settings.destinations)
@@ -256,6 +266,13 @@ class Worker:
             state=state.value,
             reason=reason,
         )
+
+
+def _place_in_study(image: Dataset) -> tuple[int, int, str]:
+    """Order of images as a viewer shows them."""
+    numbers = (image.get("SeriesNumber"), image.get("InstanceNumber"))
+    series, instance = (int(each) if each is not None else 0 for each in numbers)
+    return series, instance, str(image.SOPInstanceUID)
 
 
 class _Stopwatch:

@@ -140,6 +140,7 @@ class Receiver:
         _log.warning(
             "association.rejected",
             calling_ae=event.assoc.requestor.ae_title.strip(),
+            called_ae=_called_ae(event),
             address=event.assoc.requestor.address,
         )
 
@@ -151,6 +152,11 @@ class Receiver:
     def _forget(self, event: evt.Event) -> set[str]:
         with self._lock:
             return self._sent.pop(event.assoc, set())
+
+
+def _called_ae(event: evt.Event) -> str:
+    request = event.assoc.requestor.primitive
+    return str(getattr(request, "called_ae_title", "") or "").strip()
 
 
 def _received(event: evt.Event) -> Received:

@@ -115,13 +115,17 @@ class Decision:
     threshold
         Operating point: from this ``abnormal_probability`` on the image is called abnormal.
     leading
-        The most probable class; for an abnormal image, the most probable abnormal class.
+        For a normal image the normal class, else the most probable abnormal class.
+    band
+        Between these abnormal probabilities the answer is indeterminate, whatever the threshold
+        says; None if the model always decides.
     """
 
     normality: Normality
     abnormal_probability: float
     threshold: float
     leading: Probability
+    band: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         _check_unit_interval("abnormal probability", self.abnormal_probability)

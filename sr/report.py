@@ -129,7 +129,7 @@ def _group(source: Dataset, reading: ImageReading, algorithm: Algorithm, index: 
             # Viewers take the group's first UID reference for its tracking UID.
             text(codes.TRACKING_IDENTIFIER, f"AI image {index}", context),
             uid(codes.TRACKING_UNIQUE_IDENTIFIER, tracking, context),
-            coded(codes.FINDING, reading.decision.leading.finding),
+            coded(codes.FINDING, _finding(reading)),
             *_algorithm(algorithm),
             *_measurements(reading),
             coded(codes.NORMALITY, codes.normality(reading.decision.normality)),
@@ -165,8 +165,15 @@ def _measurements(reading: ImageReading) -> list[Dataset]:
     return items
 
 
+def _finding(reading: ImageReading) -> Code:
+    """Return what is found; software that reads codes must not list what was not decided."""
+    if reading.decision.normality is Normality.INDETERMINATE:
+        return codes.normality(Normality.INDETERMINATE)
+    return reading.decision.leading.finding
+
+
 def _probability_name(reading: ImageReading, finding: Code, label: str) -> Code:
-    if finding == reading.decision.leading.finding:
+    if finding == _finding(reading):
         return codes.PROBABILITY  # of the finding that the group states
     return codes.class_probability(finding, label)
 

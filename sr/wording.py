@@ -54,10 +54,12 @@ def in_sentence(label: str) -> str:
 def operating_point(image: ImageReading) -> str:
     """Return the probability that decided, beside the value that it was compared with."""
     decision = image.decision
-    return (
-        f"Probability of abnormality {percent(decision.abnormal_probability)} "
-        f"(operating point {percent(decision.threshold)})"
-    )
+    compared = f"operating point {percent(decision.threshold)}"
+    if decision.band is not None:
+        low, high = (f"{100 * each:.1f}" for each in decision.band)
+        compared += f", indeterminate {low} to {high} %"
+    probability = percent(decision.abnormal_probability)
+    return f"Probability of abnormality {probability} ({compared})"
 
 
 def classes(image: ImageReading) -> str:

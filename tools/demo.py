@@ -74,11 +74,12 @@ def main() -> int:
 
 def _run(console: Console, node: Node, pacs: Pacs, paths: list[Path]) -> int:
     started = time.monotonic()
-    sent = node.send(*paths)
-    if sent.returncode:
+    files = {path: uid for path in _files(paths) if (uid := _study_uid(path))}
+    sent = node.send(*files)
+    if not files or sent.returncode:
         console.print(f"sending failed:\n{sent.stdout}{sent.stderr}")
         return 1
-    jobs = node.wait_for_jobs(studies=len({_study_uid(each) for each in _files(paths)}))
+    jobs = node.wait_for_jobs(studies=len(set(files.values())), seconds=600)
     console.print(f"read and delivered {time.monotonic() - started:.1f} s after the study was sent")
     _show_jobs(console, jobs)
     objects = pacs.datasets()
@@ -133,8 +134,12 @@ def _files(paths: list[Path]) -> Iterator[Path]:
 
 
 def _study_uid(path: Path) -> str:
-    header = dcmread(path, stop_before_pixels=True, force=True)
-    return str(header.get("StudyInstanceUID", ""))
+    """Study Instance UID, empty for what is no instance, such as a DICOMDIR or a text."""
+    try:
+        header = dcmread(path, stop_before_pixels=True, force=True)
+    except Exception:  # noqa: BLE001 - the parser meets any file there is
+        return ""
+    return str(header.get("StudyInstanceUID", "")) if "SOPInstanceUID" in header else ""
 
 
 if __name__ == "__main__":

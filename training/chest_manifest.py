@@ -59,6 +59,7 @@ def manifest(
             "view": ["PA", "AP"],
             "minimum_rows": 200,
             "minimum_columns": 200,
+            "minimum_age_years": 18,
         },
         "report": {"procedure": _code("43468-8", "LN", "XR unspecified body region Views")},
         "prepare": {

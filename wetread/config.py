@@ -112,7 +112,7 @@ class Worker(_Section):
 class Delivery(_Section):
     """``[delivery]``: how results go out."""
 
-    attempts: int = Field(default=20, ge=1, le=1000)
+    attempts: int = Field(default=300, ge=1, le=10_000)
     retry_seconds: Seconds = 2.0
     retry_longest_seconds: Seconds = 600.0
     lease_seconds: float = Field(default=120.0, ge=10, le=3600)
@@ -228,8 +228,10 @@ def load(given: Path | None = None) -> Settings:
 def _check_environment() -> None:
     """Refuse variables that look like ours and name no section: they would be ignored."""
     for name in sorted(os.environ):
-        section, delimiter, _ = name.upper().removeprefix(_PREFIX).partition(_DELIMITER)
-        ours = name.upper().startswith(_PREFIX) and delimiter
+        rest = name.upper().removeprefix(_PREFIX)
+        section, delimiter, _ = rest.partition(_DELIMITER)
+        looks_so = delimiter or section.split("_")[0].lower() in Settings.model_fields
+        ours = name.upper().startswith(_PREFIX) and looks_so
         if ours and section.lower() not in Settings.model_fields:
             raise ConfigError(f"environment: {name}: no such section; see 'wetread config init'")
 

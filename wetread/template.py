@@ -26,7 +26,7 @@ retry_seconds = 2                 # wait after the first failure; doubles, up to
 retry_longest_seconds = 300
 
 [delivery]
-attempts = 20                     # then the delivery is dead, with the reason
+attempts = 300                    # two days at the longest wait; then dead, with the reason
 retry_seconds = 2
 retry_longest_seconds = 600
 lease_seconds = 120

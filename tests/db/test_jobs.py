@@ -93,6 +93,15 @@ def test_each_image_pushes_due_out_and_release_pulls_it_in(database: Database) -
         assert [each.study_uid for each in studies.due(connection)] == ["1.2.3"]
 
 
+def test_an_image_with_a_shorter_quiet_time_pulls_nothing_in(database: Database) -> None:
+    arrive(database, instance(1), quiet=100)
+    with database.read() as connection:
+        before = stats.study(connection, "1.2.3")["due_at"]
+    arrive(database, instance(2), quiet=5)
+    with database.read() as connection:
+        assert stats.study(connection, "1.2.3")["due_at"] == before
+
+
 def test_release_never_pushes_out(database: Database) -> None:
     arrive(database, instance(), quiet=1)
     with database.read() as connection:
@@ -149,6 +158,17 @@ def test_a_grown_study_replaces_the_job_that_waits(database: Database) -> None:
             "1.2.3.1.2",
         ]
     assert claim(database) is None
+
+
+def test_a_grown_study_takes_the_job_from_the_worker_that_reads_it(database: Database) -> None:
+    first = queue(database)
+    work = claimed(database)
+    arrive(database, instance(2))
+    with database.write() as connection:
+        assert jobs.enqueue(connection, "1.2.3", MODEL, [instance(1), instance(2)])
+    assert state(database, first) is JobState.CANCELLED
+    with pytest.raises(LeaseLost), database.write() as connection:
+        jobs.finish(connection, work)
 
 
 def test_urgent_first_then_oldest(database: Database) -> None:
@@ -234,9 +254,8 @@ def test_an_expired_lease_is_claimed_by_another_and_the_first_finds_out(
     second = claimed(database, "w2")
     assert second.job_id == first.job_id
     assert second.attempt == 2
-    for attempt in (jobs.finish, jobs.give_back):
-        with pytest.raises(LeaseLost), database.write() as connection:
-            attempt(connection, first)
+    with pytest.raises(LeaseLost), database.write() as connection:
+        jobs.finish(connection, first)
     with pytest.raises(LeaseLost), database.write() as connection:
         jobs.renew(connection, first, 30)
     with pytest.raises(LeaseLost), database.write() as connection:
@@ -260,14 +279,6 @@ def test_renew_keeps_the_lease(database: Database) -> None:
     with database.write() as connection:
         jobs.renew(connection, work, 30)
     assert claim(database, "w2") is None
-
-
-def test_give_back_is_not_counted(database: Database) -> None:
-    queue(database)
-    work = claimed(database)
-    with database.write() as connection:
-        jobs.give_back(connection, work)
-    assert claimed(database).attempt == 1
 
 
 def test_cancel_takes_the_job_from_its_worker(database: Database) -> None:

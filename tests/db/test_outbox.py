@@ -132,3 +132,19 @@ def test_give_back_is_not_counted(database: Database, job_id: int) -> None:
 def test_retry_names_a_job_that_does_not_exist(database: Database) -> None:
     with pytest.raises(NotFound, match="no job 7"), database.write() as connection:
         outbox.retry(connection, 7)
+
+
+def test_parcels_that_wait_their_turn_keep_their_lease(database: Database, job_id: int) -> None:
+    first, second = claim(database, lease=0.0)
+    with database.write() as connection:
+        outbox.renew(connection, [second], 30)
+    time.sleep(0.01)
+    assert [each.delivery_id for each in claim(database)] == [first.delivery_id]
+
+
+def test_a_destination_takes_back_no_other_ones_parcels(database: Database, job_id: int) -> None:
+    parcels = claim(database, lease=0.0)
+    time.sleep(0.01)
+    with database.write() as connection:
+        assert outbox.claim(connection, "elsewhere", "other", 30, 10, RETRY) == []
+        outbox.sent(connection, parcels[0], parcels[0].alternatives[0].result_id)

@@ -123,7 +123,8 @@ def add_done_job(database: Database, number: int = 1) -> jobs.Claim:
 
 
 JOB_KEYS = {
-    "id", "study_uid", "model", "model_version", "state", "priority", "attempts", "reason",
+    "id", "study_uid", "model", "model_version", "state", "priority", "attempts", "undelivered",
+    "reason",
     "created_at", "started_at", "finished_at",
 }  # fmt: skip
 STUDY_KEYS = {
@@ -433,3 +434,10 @@ def test_the_command_line_loads_no_model_runtime_unless_it_must(tmp_path: Path) 
         [sys.executable, str(script)], env=environment, capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "[]\n", "")
+
+
+def test_config_check_hides_the_password(wetread: Wetread, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WETREAD_DATABASE__URL", "postgresql+psycopg://me:secret@db/wetread")
+    shown = wetread("config", "check", "--json")
+    assert shown.json["database"]["url"] == "postgresql+psycopg://me:***@db/wetread"
+    assert "secret" not in shown.out

@@ -155,7 +155,7 @@ def test_disabled_packages_are_left_out(tmp_path: Path) -> None:
 def test_two_packages_of_one_name_are_refused_unless_it_is_disabled(tmp_path: Path) -> None:
     write_package(tmp_path, folder="one")
     write_package(tmp_path, folder="two")
-    with pytest.raises(ManifestError, match=r"two: model 'tiny' is also in .*one; disable"):
+    with pytest.raises(ManifestError, match=r"two: model 'tiny' is also in .*one; rename one"):
         find_packages([tmp_path])
     assert "tiny" not in [each.name for each in find_packages([tmp_path], disabled=["tiny"])]
 

@@ -12,7 +12,7 @@ from pydicom import Dataset, dcmread
 from inference.errors import PixelError
 from inference.files import read_file
 from inference.manifest import Package, read_package
-from inference.routing import ELEMENTS, body_part_of, misfit, route, view_of
+from inference.routing import ELEMENTS, age_of, body_part_of, misfit, route, view_of
 from tests.dicomfiles import PATIENT, PATIENT_ID, as_file, code, header, image
 from tests.tinymodel import write_package
 
@@ -178,3 +178,41 @@ def test_a_file_that_is_no_image_is_a_pixel_error(tmp_path: Path, content: bytes
         file.write_bytes(content)
     with pytest.raises(PixelError, match="archived file cannot be read"):
         read_file(file, ELEMENTS)
+
+
+def test_raw_detector_data_is_not_read(package: Package) -> None:
+    raw = image(PresentationIntentType="FOR PROCESSING")
+    assert misfit(package.manifest.accepts, raw) == "raw detector data (FOR PROCESSING) is not read"
+    assert (
+        misfit(package.manifest.accepts, image(PresentationIntentType="FOR PRESENTATION")) is None
+    )
+
+
+@pytest.mark.parametrize(
+    ("age", "born", "years"),
+    [
+        ("002Y", None, 2),
+        ("018M", None, 1.5),
+        ("014D", None, 14 / 365.25),
+        (None, "20100101", 14),
+        ("", "20100101", 14),
+        ("adult", None, None),
+        (None, "1990", None),
+        (None, None, None),
+    ],
+)
+def test_age_is_stated_or_reckoned(age: str | None, born: str | None, years: float | None) -> None:
+    header = Dataset()
+    header.StudyDate = "20240101"
+    for keyword, value in (("PatientAge", age), ("PatientBirthDate", born)):
+        if value is not None:
+            header.add_new(keyword, "LO", value)
+    found = age_of(header)
+    assert found == (None if years is None else pytest.approx(years, abs=0.02))
+
+
+def test_children_are_not_read_by_a_model_for_adults(package: Package) -> None:
+    adults = package.manifest.accepts.model_copy(update={"minimum_age_years": 18})
+    assert misfit(adults, image(PatientAge="017Y")) == "the patient is younger than 18 years"
+    assert misfit(adults, image(PatientAge="018Y")) is None
+    assert misfit(adults, image(PatientAge="")) is None

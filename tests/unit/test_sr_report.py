@@ -1,5 +1,6 @@
 """The measurement report: what it says, read back by other software, and its simpler classes."""
 
+from dataclasses import replace
 from io import BytesIO
 
 import numpy as np
@@ -12,7 +13,7 @@ from pydicom.uid import (
     EnhancedSRStorage,
 )
 
-from sr import codes
+from sr import codes, wording
 from sr.document import to_bytes
 from sr.findings import Normality, Score
 from sr.patient import SourceError
@@ -164,3 +165,19 @@ def test_sources_of_two_studies_are_refused() -> None:
 def test_no_sources_are_refused() -> None:
     with pytest.raises(SourceError, match="at least one"):
         build_report([], reading(image_reading(radiograph())), when=WHEN)
+
+
+def test_what_was_not_decided_is_no_coded_disease() -> None:
+    source = received(radiograph())
+    image = image_reading(source, normality=Normality.INDETERMINATE)
+    report = build_report([source], reading(image), when=WHEN)
+    findings = [each for each in walk(report) if concept(each) == codes.FINDING.value]
+    assert [each.ConceptCodeSequence[0].CodeMeaning for each in findings] == ["Indeterminate"]
+
+
+def test_the_band_in_which_nothing_is_decided_is_told() -> None:
+    source = received(radiograph())
+    image = image_reading(source, normality=Normality.INDETERMINATE)
+    decision = replace(image.decision, band=(0.159, 0.692))
+    told = wording.operating_point(replace(image, decision=decision))
+    assert told.endswith(", indeterminate 15.9 to 69.2 %)")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from sqlalchemy.engine import make_url
 
 from wetread.cli.output import ConfigOption, Exit, JsonOption, show_json
 from wetread.config import DEFAULT_FILE, find_file, load
@@ -41,7 +42,9 @@ def check(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Judge the settings, each error by file, key and what is allowed; shows those in force."""
     settings = load(config)
     if as_json:
-        show_json(settings.model_dump(mode="json"))
+        shown = settings.model_dump(mode="json")
+        shown["database"]["url"] = make_url(settings.database.url).render_as_string()
+        show_json(shown)
         return
     file = find_file(config)
     typer.echo(f"{file or 'no settings file; defaults'}: ok")

@@ -15,7 +15,18 @@ from wetread.roles import open_database
 
 app = typer.Typer(no_args_is_help=True, help="The queue: list, show, retry, cancel.")
 
-_COLUMNS = ("id", "state", "model", "study_uid", "attempts", "created_at", "finished_at", "reason")
+_COLUMNS = (
+    "id",
+    "state",
+    "model",
+    "study_uid",
+    "attempts",
+    "undelivered",
+    "created_at",
+    "finished_at",
+    "reason",
+)
+_RESULT_COLUMNS = ("kind", "number", "rank", "sop_class_uid", "sop_instance_uid", "path")
 _DELIVERY_COLUMNS = ("destination", "kind", "number", "state", "attempts", "sent_at", "reason")
 
 JobId = Annotated[int, typer.Argument(help="The job's id, as 'wetread jobs list' shows it.")]
@@ -50,6 +61,8 @@ def show_job(job_id: JobId, config: ConfigOption = None, as_json: JsonOption = F
         return
     show_fields(row, ("id", "state", "reason", "model", "model_version", "study_uid", "attempts"))
     show_fields(row, ("created_at", "started_at", "finished_at", "inputs"))
+    typer.echo()
+    show_table(row["results"], _RESULT_COLUMNS, "no results")
     typer.echo()
     show_table(row["deliveries"], _DELIVERY_COLUMNS, "no deliveries")
 

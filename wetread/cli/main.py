@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated
@@ -57,6 +58,7 @@ def _main(
 def run() -> None:
     """Run the command line; expected errors become one message and an exit code."""
     silence_libraries()
+    os.umask(0o077)  # archive, database and settings hold patient data and passwords
     try:
         app(prog_name="wetread")
     except NotFound as error:

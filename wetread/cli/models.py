@@ -60,7 +60,8 @@ def check_models(
     settings = load(config).models
     rows: list[dict[str, Any]] = []
     try:
-        places = folders or [each.folder for each in find_packages(settings.folders)]
+        found = [] if folders else find_packages(settings.folders, settings.disabled)
+        places = folders or [each.folder for each in found]
     except ReadingError as error:
         sys.stderr.write(f"wetread: {error}\n")
         raise typer.Exit(Exit.CONFIG) from error

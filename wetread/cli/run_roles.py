@@ -22,8 +22,7 @@ def register(app: typer.Typer) -> None:
 def up(config: ConfigOption = None) -> None:
     """Start all roles under one supervisor; prints "ready" once associations are accepted.
 
-    A role that dies is started again. SIGTERM or Ctrl-C stops all: work at hand is finished or
-    given back.
+    A role that dies is started again. SIGTERM or Ctrl-C stops all: the work at hand is finished.
     """
     from wetread.roles import stop_on_signals
     from wetread.supervisor import StartError, Supervisor
