@@ -201,6 +201,24 @@ def fail(connection: Connection, claim: Claim, reason: str, retry: RetryPolicy |
     return state
 
 
+def postpone(connection: Connection, claim: Claim, reason: str, seconds: float) -> None:
+    """Running to queued, uncounted: nothing is wrong with the job, try it again later.
+
+    Raises
+    ------
+    LeaseLost
+        The job belongs to somebody else now.
+    """
+    values = {
+        "state": JobState.QUEUED,
+        "attempts": claim.attempt - 1,
+        "run_at": now(connection) + seconds,
+        "reason": reason,
+        **_UNLEASED,
+    }
+    _leave(connection, claim, values)
+
+
 def cancel(connection: Connection, job_id: int) -> None:
     """Queued or running to cancelled, by hand; a worker at it finds its lease lost.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -139,6 +139,8 @@ class Worker:
                 self._read(claim)
             except LeaseLost:
                 _log.warning("job.discarded", job_id=claim.job_id, study_uid=claim.study_uid)
+            except ArchiveError as error:
+                self._postpone(claim, str(error))
             except ReadingError as error:
                 self._fail(claim, str(error), retryable=error.retryable)
             except SourceError as error:
@@ -241,6 +243,10 @@ class Worker:
     def _store(self, claim: Claim, result: ResultObject) -> StoredResult:
         uid = str(result.dataset.SOPInstanceUID)
         path = self._archive.result_path(claim.job_id, claim.attempt, uid)
+        try:
+            size = self._archive.write(path, [to_bytes(result.dataset)])
+        except OSError as error:
+            raise ArchiveError(f"results cannot be written: {error.strerror}") from error
         return StoredResult(
             kind=result.kind.value,
             number=result.number,
@@ -248,8 +254,13 @@ class Worker:
             sop_class_uid=str(result.dataset.SOPClassUID),
             sop_instance_uid=uid,
             path=path,
-            size=self._archive.write(path, [to_bytes(result.dataset)]),
+            size=size,
         )
+
+    def _postpone(self, claim: Claim, reason: str) -> None:
+        _log.error("job.postponed", job_id=claim.job_id, study_uid=claim.study_uid, reason=reason)
+        with suppress(LeaseLost), self._database.write() as connection:
+            jobs.postpone(connection, claim, reason, _AWAY_SECONDS)
 
     def _fail(self, claim: Claim, reason: str, *, retryable: bool) -> None:
         policy = self._settings.retry if retryable else None

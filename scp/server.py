@@ -74,6 +74,7 @@ class Receiver:
         """
         address = (self._settings.host, self._settings.port)
         handlers: list[evt.EventHandlerType] = [
+            (evt.EVT_CONN_OPEN, self._on_connected),
             (evt.EVT_C_STORE, self._on_store),
             (evt.EVT_RELEASED, self._on_released),
             (evt.EVT_ABORTED, self._on_lost),
@@ -106,6 +107,13 @@ class Receiver:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+    def _on_connected(self, event: evt.Event) -> None:
+        # pynetdicom's own timers do not run while it waits for the rest of a PDU: a peer that
+        # went silent there would hold its place for ever.
+        transport = event.assoc.dul.socket
+        if transport is not None and transport.socket is not None:
+            transport.socket.settimeout(self._settings.network_timeout_seconds)
 
     def _on_store(self, event: evt.Event) -> Dataset:
         """Answer one C-STORE request; see ``Store.store`` for the statuses.

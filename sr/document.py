@@ -55,6 +55,8 @@ class Origin:
             check_source(source)
         if len({source.StudyInstanceUID for source in self.sources}) > 1:
             raise SourceError("the source images belong to more than one study")
+        if len({_patient(source) for source in self.sources}) > 1:
+            raise SourceError("the images of the study name different patients")
 
     @property
     def first(self) -> Dataset:
@@ -69,6 +71,12 @@ class Origin:
     def uid(self, kind: Kind, purpose: str) -> UID:
         """Derive a UID of a result of these sources."""
         return result_uid(self.source_uids, self.algorithm, kind, purpose)
+
+
+def _patient(source: Dataset) -> tuple[str, str]:
+    """Patient ID and its issuer; spaces around them mean nothing (PS3.5 section 6.2, VR LO)."""
+    patient_id, issuer = (source.get(each) for each in ("PatientID", "IssuerOfPatientID"))
+    return str(patient_id or "").strip(), str(issuer or "").strip()
 
 
 def new_result(

@@ -245,10 +245,38 @@ def test_an_archive_that_goes_away_after_routing_is_tried_again(node: Node) -> N
     path.mkdir()
     worker.work_once()
     (job,) = node.jobs()
-    assert (job["state"], job["reason"]) == (
+    assert (job["state"], job["attempts"], job["reason"]) == (
         "queued",
+        0,
         "the archive does not answer (IsADirectoryError)",
     )
+
+
+@ON_SQLITE
+def test_while_results_cannot_be_written_the_job_waits(node: Node) -> None:
+    node.receive(image())
+    worker = node.worker()
+    worker.route_due()
+    (node.archive.root / "results").write_text("a file where the folder should be")
+    for _ in range(TWICE.attempts + 1):
+        worker.work_once()
+        with node.database.write() as connection:
+            connection.execute(update(Job).values(run_at=0.0))
+    (job,) = node.jobs()
+    assert (job["state"], job["attempts"]) == ("queued", 0)
+    assert job["reason"].startswith("results cannot be written: ")
+    (node.archive.root / "results").unlink()
+    worker.work_once()
+    assert node.jobs()[0]["state"] == "done"
+
+
+@ON_SQLITE
+def test_images_of_two_patients_make_no_report(node: Node) -> None:
+    node.receive(image(number=1), image(number=2, PatientID="SOMEBODY"))
+    read_all(node.worker())
+    (job,) = node.jobs()
+    assert (job["state"], job["attempts"]) == ("dead", 1)
+    assert job["reason"] == "the images of the study name different patients"
 
 
 @ON_SQLITE
@@ -315,21 +343,21 @@ def test_a_model_error_is_tried_again_and_then_dead(node: Node, fault: Fault) ->
     assert job["results"] == []
 
 
-class FullDisk(Archive):
-    """Fails as a full disk does, with a patient's name where an error may carry one."""
+class Faulty(Archive):
+    """Fails in a way that nobody foresaw, and quotes a name."""
 
     def write(self, path: str, chunks: Iterable[bytes | memoryview]) -> int:
-        raise OSError(28, "No space left on device", f"/data/{PATIENT}")
+        raise RuntimeError(28, "No space left on device", f"/data/{PATIENT}")
 
 
 @ON_SQLITE
-def test_a_fault_of_the_surroundings_is_tried_again_and_tells_no_names(node: Node) -> None:
+def test_a_fault_nobody_foresaw_is_tried_again_and_tells_no_names(node: Node) -> None:
     node.receive(image())
-    worker = node.worker(archive=FullDisk(node.archive.root))
+    worker = node.worker(archive=Faulty(node.archive.root))
     read_all(worker)
     (job,) = node.jobs()
     assert (job["state"], job["attempts"]) == ("dead", 2)
-    assert job["reason"].startswith("internal error at OSError in ")
+    assert job["reason"].startswith("internal error at RuntimeError in ")
     assert PATIENT not in job["reason"]
     assert job["results"] == job["deliveries"] == []
 

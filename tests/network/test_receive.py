@@ -350,6 +350,19 @@ def test_a_peer_that_vanishes_mid_data_set_leaves_nothing(bench: Bench) -> None:
     assert send(bench, instance()) == [0]
 
 
+def test_a_peer_that_falls_silent_in_a_pdu_is_cut_off(bench: Bench) -> None:
+    association = bench.associate()
+    transport = association.dul.socket
+    assert transport is not None
+    assert transport.socket is not None
+    transport.socket.sendall(b"\x04\x00\x00\x01\x00\x00" + bytes(100))  # 65,536 were promised
+    server = bench.receiver._server
+    assert server is not None
+    wait_until(lambda: not server.active_associations, seconds=30)
+    association.abort()
+    transport.socket.close()
+
+
 def test_a_taken_port_is_named(bench: Bench) -> None:
     port = bench.receiver.port
     other = ReceiverSettings(ae_title="WETREAD", host="127.0.0.1", port=port)

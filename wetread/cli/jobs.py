@@ -29,7 +29,9 @@ _COLUMNS = (
 _RESULT_COLUMNS = ("kind", "number", "rank", "sop_class_uid", "sop_instance_uid", "path")
 _DELIVERY_COLUMNS = ("destination", "kind", "number", "state", "attempts", "sent_at", "reason")
 
-JobId = Annotated[int, typer.Argument(help="The job's id, as 'wetread jobs list' shows it.")]
+JobId = Annotated[
+    int, typer.Argument(min=1, max=2**31 - 1, help="The job's id, as 'wetread jobs list' shows it.")
+]
 
 
 @app.command("list")
@@ -38,7 +40,9 @@ def list_jobs(
     as_json: JsonOption = False,
     state: Annotated[JobState | None, typer.Option(help="Only jobs in this state.")] = None,
     study: Annotated[str | None, typer.Option(help="Only jobs of this Study Instance UID.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most this many, newest first.")] = 1000,
+    limit: Annotated[
+        int, typer.Option(min=1, max=10**6, help="At most this many, newest first.")
+    ] = 1000,
 ) -> None:
     """List jobs, newest first; a study that no model could read says why."""
     database = open_database(load(config))

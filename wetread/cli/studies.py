@@ -21,7 +21,9 @@ _JOB_COLUMNS = ("id", "state", "model", "model_version", "attempts", "finished_a
 def list_studies(
     config: ConfigOption = None,
     as_json: JsonOption = False,
-    limit: Annotated[int, typer.Option(min=1, help="At most this many, latest first.")] = 1000,
+    limit: Annotated[
+        int, typer.Option(min=1, max=10**6, help="At most this many, latest first.")
+    ] = 1000,
 ) -> None:
     """List studies, latest first: waiting for more images, due, or routed to the models."""
     database = open_database(load(config))
