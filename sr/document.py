@@ -55,7 +55,7 @@ class Origin:
             check_source(source)
         if len({source.StudyInstanceUID for source in self.sources}) > 1:
             raise SourceError("the source images belong to more than one study")
-        if len({_patient(source) for source in self.sources}) > 1:
+        if len(self.sources) > 1 and len({_patient(source) for source in self.sources}) > 1:
             raise SourceError("the images of the study name different patients")
 
     @property
