@@ -111,6 +111,14 @@ def due(connection: Connection, limit: int = 16) -> list[DueStudy]:
     return [DueStudy(study_uid, due_at) for study_uid, due_at in rows if due_at is not None]
 
 
+def seconds_to_next(connection: Connection) -> float | None:
+    """Seconds until the next study is due, 0 if one is; None if no study waits."""
+    due_at = connection.execute(
+        select(Study.due_at).where(Study.due_at.is_not(None)).order_by(Study.due_at).limit(1)
+    ).scalar_one_or_none()
+    return None if due_at is None else max(0.0, due_at - now(connection))
+
+
 def postpone(connection: Connection, study: DueStudy, seconds: float) -> bool:
     """Try a due study again later; False if it was taken, or an instance came in meanwhile."""
     return _leave_due(connection, study, now(connection) + seconds)

@@ -16,7 +16,7 @@ from db.retry import RetryPolicy
 from delivery.destination import Destination, Outcome, Refused, Sent
 
 _log = structlog.get_logger(__name__)
-_POLL_SECONDS = 0.05
+_POLL_SECONDS = 0.02
 _TROUBLE_SECONDS = 2.0
 
 

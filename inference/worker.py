@@ -97,12 +97,20 @@ class Worker:
         while not stop.is_set():
             try:
                 busy = self.route_due() + self.work_once()
+                pause = 0.0 if busy else self._pause()
             except Exception as error:  # noqa: BLE001 - the supervised loop: the database may be away
                 _log.error("worker.trouble", error=where(error))
                 stop.wait(_TROUBLE_SECONDS)
                 continue
-            if not busy:
-                stop.wait(_POLL_SECONDS)
+            stop.wait(pause)
+
+    def _pause(self) -> float:
+        """Seconds to idle: to the moment a study is due, or until the next look for jobs."""
+        with self._database.read() as connection:
+            to_next = studies.seconds_to_next(connection)
+        if to_next is None or not self._models:
+            return _POLL_SECONDS
+        return min(max(to_next, 0.001), _POLL_SECONDS)
 
     def route_due(self) -> int:
         """Turn each due study into one job per fitting model, or a reason why not.

@@ -119,6 +119,20 @@ def test_own_results_make_no_study_due(database: Database) -> None:
         assert studies.instances(connection, "1.2.3") == []
 
 
+def test_the_next_due_study_is_known_ahead(database: Database) -> None:
+    def seconds() -> float | None:
+        with database.read() as connection:
+            return studies.seconds_to_next(connection)
+
+    assert seconds() is None
+    arrive(database, instance(), quiet=100)
+    ahead = seconds()
+    assert ahead is not None
+    assert 0 < ahead <= 100
+    arrive(database, instance(study="1.2.4"), quiet=0)
+    assert seconds() == 0.0
+
+
 def test_a_due_study_is_taken_once(database: Database) -> None:
     arrive(database, instance(), quiet=0)
     with database.read() as connection:
