@@ -288,10 +288,12 @@ class Worker:
 
 
 def _place_in_study(image: Dataset) -> tuple[int, int, str]:
-    """Order of images as a viewer shows them."""
-    numbers = (image.get("SeriesNumber"), image.get("InstanceNumber"))
-    series, instance = (int(each) if each is not None else 0 for each in numbers)
-    return series, instance, str(image.SOPInstanceUID)
+    """Order of images as a viewer shows them; what states no number comes first."""
+    uid = str(image.SOPInstanceUID)
+    try:
+        return int(image.get("SeriesNumber") or 0), int(image.get("InstanceNumber") or 0), uid
+    except (ValueError, TypeError):  # values are parsed on access
+        return 0, 0, uid
 
 
 class _Stopwatch:

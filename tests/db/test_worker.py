@@ -271,6 +271,23 @@ def test_while_results_cannot_be_written_the_job_waits(node: Node) -> None:
 
 
 @ON_SQLITE
+@pytest.mark.filterwarnings("ignore:Invalid value for VR IS")
+def test_images_are_ordered_by_number_and_a_malformed_one_disturbs_nobody(node: Node) -> None:
+    odd = image(number=1)
+    odd.add_new("InstanceNumber", "LO", "first")
+    node.receive(odd, image(number=2, InstanceNumber=9), image(number=3, InstanceNumber=4))
+    read_all(node.worker())
+    (job,) = node.jobs()
+    assert job["state"] == "done"
+    overlays = sorted(
+        (each.InstanceNumber, each.SourceImageSequence[0].ReferencedSOPInstanceUID)
+        for each in node.results(job)
+        if "SourceImageSequence" in each
+    )
+    assert [uid for _, uid in overlays] == [f"{STUDY}.1.{number}" for number in (1, 3, 2)]
+
+
+@ON_SQLITE
 def test_images_of_two_patients_make_no_report(node: Node) -> None:
     node.receive(image(number=1), image(number=2, PatientID="SOMEBODY"))
     read_all(node.worker())
