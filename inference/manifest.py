@@ -57,10 +57,30 @@ class AcceptsSection(_Section):
 
     modality: list[str] = Field(min_length=1)
     body_part: list[str] = Field(min_length=1)
-    view: list[str] = Field(min_length=1)
+    view: list[str] = []  # empty: any, as for modalities that have no views
     minimum_rows: int = Field(default=1, ge=1)
     minimum_columns: int = Field(default=1, ge=1)
     minimum_age_years: int = Field(default=0, ge=0, le=130)
+
+
+class SeriesSection(_Section):
+    """``[series]``: the model reads one axial series as a whole, in anatomical order.
+
+    The graph's first axis is then the slice, caudal to cranial, and ``[classification] output``
+    has one row for the study.
+    """
+
+    minimum_slices: int = Field(ge=2, le=4096)
+    maximum_slices: int = Field(default=128, ge=2, le=4096)
+    spacing_mm: float | None = Field(default=None, gt=0, le=50)
+    minimum_coverage_mm: float = Field(default=0, ge=0)
+    shown_slices: int = Field(default=3, ge=1, le=16)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> SeriesSection:
+        if self.maximum_slices < self.minimum_slices:
+            raise ValueError("maximum_slices must not be below minimum_slices")
+        return self
 
 
 class ReportSection(_Section):
@@ -75,10 +95,21 @@ class PrepareSection(_Section):
     rows: int = Field(ge=8, le=4096)
     columns: int = Field(ge=8, le=4096)
     channels: Literal[1, 3]
+    window: tuple[float, float] | None = None  # centre and width, in units of the modality LUT
+    crop: Literal["none", "head"] = "none"
     low_percentile: float = Field(default=1.0, ge=0, lt=50)
     high_percentile: float = Field(default=99.0, gt=50, le=100)
     mean: float = 0.5
     std: float = Field(default=0.5, gt=0)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> PrepareSection:
+        if self.window is not None and self.window[1] <= 1:
+            raise ValueError("window must be [centre, width] with a width above 1")
+        stretched = {"low_percentile", "high_percentile"} & self.model_fields_set
+        if self.window is not None and stretched:
+            raise ValueError("a window leaves no percentiles to stretch between; state one of them")
+        return self
 
 
 class RuntimeSection(_Section):
@@ -96,10 +127,20 @@ class ClassSection(_Section):
     normal: bool = False
 
 
+def _check_band(threshold: float, band: tuple[float, float] | None) -> None:
+    if band is not None and not 0 <= band[0] <= threshold <= band[1] <= 1:
+        raise ValueError("indeterminate must be [low, high] around the threshold, in 0..1")
+
+
 class ClassificationSection(_Section):
-    """``[classification]``: the output and the operating point."""
+    """``[classification]``: probabilities of classes, and the operating point.
+
+    ``output`` is (images, classes), for a series (1, classes); ``slice_output`` is
+    (slices, classes); ``activation`` is (images or slices, classes, h, w).
+    """
 
     output: str = Field(min_length=1)
+    slice_output: str | None = None
     activation: str | None = None
     threshold: float = Field(gt=0, lt=1)
     indeterminate: tuple[float, float] | None = None
@@ -110,11 +151,106 @@ class ClassificationSection(_Section):
     def _consistent(self) -> ClassificationSection:
         if sum(each.normal for each in self.classes) != 1:
             raise ValueError("exactly one class must have normal = true")
-        if self.indeterminate is not None:
-            low, high = self.indeterminate
-            if not 0 <= low <= self.threshold <= high <= 1:
-                raise ValueError("indeterminate must be [low, high] around the threshold, in 0..1")
+        _check_band(self.threshold, self.indeterminate)
         return self
+
+
+class ScoreSection(_Section):
+    """``[[score]]``: a value on a named scale; ``output`` is (images,) or (images, 1)."""
+
+    output: str = Field(min_length=1)
+    code: CodeSection
+    lowest: float
+    highest: float
+    when: Literal["always", "abnormal"] = "always"
+
+    @model_validator(mode="after")
+    def _consistent(self) -> ScoreSection:
+        if not self.lowest < self.highest:
+            raise ValueError("lowest must be below highest")
+        return self
+
+
+class LevelSection(_Section):
+    """``[[grade.level]]``: one level of an ordinal scale, the lowest first."""
+
+    label: str = Field(min_length=1, max_length=64)
+    code: CodeSection
+
+
+class GradeSection(_Section):
+    """``[[grade]]``: an ordinal scale; ``output`` is (images, levels), probabilities.
+
+    ``abnormal_from`` is the index of the first level that is not normal; the probability of that
+    level and those above it is compared with ``threshold``. It decides where there is no
+    classification.
+    """
+
+    output: str = Field(min_length=1)
+    code: CodeSection
+    levels: list[LevelSection] = Field(alias="level", min_length=2)
+    abnormal_from: int | None = Field(default=None, ge=1)
+    threshold: float = Field(default=0.5, gt=0, lt=1)
+    indeterminate: tuple[float, float] | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> GradeSection:
+        if self.abnormal_from is not None and self.abnormal_from >= len(self.levels):
+            raise ValueError("abnormal_from must be the index of a level")
+        _check_band(self.threshold, self.indeterminate)
+        return self
+
+
+class DetectionSection(_Section):
+    """``[detection]``: boxes.
+
+    ``boxes`` is (images, n, 4): left, top, right, bottom in pixels of the input tensor;
+    ``scores`` is (images, n), probabilities, 0 for an unused row; ``labels`` is (images, n), the
+    index of the class, and may be left out where there is one class. It decides where neither
+    classification nor grade does: abnormal if a box reaches ``threshold``.
+    """
+
+    boxes: str = Field(min_length=1)
+    scores: str = Field(min_length=1)
+    labels: str | None = None
+    threshold: float = Field(gt=0, lt=1)
+    overlap: float = Field(default=0.5, gt=0, le=1)  # of two boxes of a class, the weaker goes
+    maximum: int = Field(default=20, ge=1, le=200)
+    operating_point: str = Field(min_length=1)
+    classes: list[LevelSection] = Field(alias="class", min_length=1)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> DetectionSection:
+        if len(self.classes) > 1 and self.labels is None:
+            raise ValueError("labels must name an output where there are several classes")
+        return self
+
+
+class SegmentationSection(_Section):
+    """``[segmentation]``: masks; ``output`` is (images, classes, h, w), probabilities.
+
+    A mask that covers less than ``minimum_share`` of the picture is not reported.
+    """
+
+    output: str = Field(min_length=1)
+    threshold: float = Field(default=0.5, gt=0, lt=1)
+    minimum_share: float = Field(default=0.0, ge=0, lt=1)
+    classes: list[LevelSection] = Field(alias="class", min_length=1)
+
+
+class UrgencySection(_Section):
+    """``[urgency]``: which studies cannot wait.
+
+    A study is urgent if an answer is abnormal with at least ``threshold`` (the operating point
+    where that is left out). ``category`` is the ACR category of actionable findings, PS3.16
+    CID 7035. The texts are what results say.
+    """
+
+    threshold: float | None = Field(default=None, gt=0, lt=1)
+    category: Literal[1, 2, 3]
+    urgent: str = Field(min_length=1, max_length=256)
+    routine: str = Field(min_length=1, max_length=256)
+    undecided: str = Field(min_length=1, max_length=256)
 
 
 class Manifest(_Section):
@@ -125,8 +261,37 @@ class Manifest(_Section):
     report: ReportSection
     prepare: PrepareSection
     runtime: RuntimeSection
-    classification: ClassificationSection
+    series: SeriesSection | None = None
+    classification: ClassificationSection | None = None
+    scores: list[ScoreSection] = Field(default=[], alias="score")
+    grades: list[GradeSection] = Field(default=[], alias="grade")
+    detection: DetectionSection | None = None
+    segmentation: SegmentationSection | None = None
+    urgency: UrgencySection | None = None
     training: dict[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Manifest:
+        images = (self.scores, self.grades, self.detection, self.segmentation)
+        if self.classification is None and not any(images):
+            raise ValueError(
+                "at least one of [classification], [[score]], [[grade]], [detection] and "
+                "[segmentation] must be there"
+            )
+        sliced = self.classification is not None and self.classification.slice_output is not None
+        if self.series is not None and (not sliced or any(images)):
+            raise ValueError("a series needs [classification] with slice_output, and nothing else")
+        if self.series is None and sliced:
+            raise ValueError("slice_output needs a [series] section")
+        if self.urgency is not None and not self.decides:
+            raise ValueError("[urgency] needs an output that decides")
+        return self
+
+    @property
+    def decides(self) -> bool:
+        """Whether an output calls images normal or abnormal."""
+        graded = any(each.abnormal_from is not None for each in self.grades)
+        return self.classification is not None or graded or self.detection is not None
 
 
 @dataclass(frozen=True)

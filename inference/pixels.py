@@ -17,6 +17,7 @@ from PIL import Image
 from pydicom import Dataset
 from pydicom.pixels.processing import apply_modality_lut, apply_voi
 
+from inference.crop import Box
 from inference.errors import PixelError
 
 _LINEAR, _LINEAR_EXACT, _SIGMOID = "LINEAR", "LINEAR_EXACT", "SIGMOID"
@@ -32,9 +33,14 @@ class Preparation:
         Size of the tensor, pixels.
     channels
         1 or 3; three channels repeat the grey picture.
+    window
+        Centre and width, in units of the modality LUT (Hounsfield units for CT), in which the
+        picture is shown to the model; None for the picture as displayed.
+    crop
+        ``"head"``: only the square around the head (``inference.crop``) goes into the tensor.
     low_percentile, high_percentile
-        The grey values at these percentiles (0..100) of the resized picture become 0 and 1;
-        values outside are clipped.
+        Without a ``window``: the grey values at these percentiles (0..100) of the resized picture
+        become 0 and 1; values outside are clipped.
     mean, std
         The tensor is ``(grey - mean) / std`` with grey in 0..1.
     """
@@ -42,6 +48,8 @@ class Preparation:
     rows: int
     columns: int
     channels: Literal[1, 3] = 3
+    window: tuple[float, float] | None = None
+    crop: Literal["none", "head"] = "none"
     low_percentile: float = 1.0
     high_percentile: float = 99.0
     mean: float = 0.5
@@ -71,7 +79,9 @@ def placement(rows: int, columns: int, preparation: Preparation) -> Placement:
     )
 
 
-def prepare(picture: NDArray[np.uint8], preparation: Preparation) -> NDArray[np.float32]:
+def prepare(
+    picture: NDArray[np.uint8], preparation: Preparation, box: Box | None = None
+) -> NDArray[np.float32]:
     """Resize and normalise a displayed picture.
 
     Parameters
@@ -80,26 +90,35 @@ def prepare(picture: NDArray[np.uint8], preparation: Preparation) -> NDArray[np.
         Grey picture, shape (rows, columns), white is dense.
     preparation
         The model's manifest entry.
+    box
+        The part that goes into the tensor, black beyond the picture; None for all of it.
 
     Returns
     -------
     NDArray[np.float32]
         Shape (channels, rows, columns). The margin that the aspect leaves holds black.
     """
-    rows, columns = picture.shape
-    place = placement(rows, columns, preparation)
+    image = Image.fromarray(picture)
+    if box is not None:
+        image = image.crop((box.left, box.top, box.right, box.bottom))
+    place = placement(image.height, image.width, preparation)
     small = np.asarray(
-        Image.fromarray(picture).resize(
-            (place.width, place.height), Image.Resampling.BILINEAR, reducing_gap=2.0
-        ),
+        image.resize((place.width, place.height), Image.Resampling.BILINEAR, reducing_gap=2.0),
         dtype=np.float32,
     )
-    low, high = np.percentile(small, [preparation.low_percentile, preparation.high_percentile])
-    grey = np.clip((small - low) / max(float(high - low), 1.0), 0.0, 1.0)
+    grey = _stretched(small, preparation)
     tensor = np.zeros((preparation.rows, preparation.columns), np.float32)
     tensor[place.top : place.top + place.height, place.left : place.left + place.width] = grey
     tensor = (tensor - preparation.mean) / preparation.std
     return np.repeat(tensor[np.newaxis], preparation.channels, axis=0)
+
+
+def _stretched(small: NDArray[np.float32], preparation: Preparation) -> NDArray[np.float32]:
+    """Map grey 0..255 to 0..1: as it is within a window, else between the percentiles."""
+    if preparation.window is not None:
+        return np.asarray(small / 255.0, dtype=np.float32)
+    low, high = np.percentile(small, [preparation.low_percentile, preparation.high_percentile])
+    return np.clip((small - low) / max(float(high - low), 1.0), 0.0, 1.0)
 
 
 def displayed(dataset: Dataset) -> NDArray[np.uint8]:

@@ -21,7 +21,7 @@ class FindingError(ValueError):
 
 
 class Normality(Enum):
-    """The answer of a screening model for one image."""
+    """The answer of a screening model for one image or one study."""
 
     NORMAL = "normal"
     ABNORMAL = "abnormal"
@@ -103,17 +103,127 @@ class Score:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Grade:
+    """A level on an ordinal scale, e.g. diabetic retinopathy 0..4.
+
+    Attributes
+    ----------
+    name
+        The scale.
+    levels
+        Every level with its probability, the lowest first; at least two.
+    level
+        Index of the level that the model says.
+    """
+
+    name: Code
+    levels: tuple[Probability, ...]
+    level: int
+
+    def __post_init__(self) -> None:
+        checked_code(self.name)
+        if len(self.levels) < 2:
+            raise FindingError(f"grade {self.name.meaning} needs at least two levels")
+        if not 0 <= self.level < len(self.levels):
+            raise FindingError(f"grade {self.name.meaning} has no level {self.level}")
+
+    @property
+    def stated(self) -> Probability:
+        """The level that the model says."""
+        return self.levels[self.level]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Region:
+    """A box around one finding, e.g. a mass in a mammogram.
+
+    Attributes
+    ----------
+    finding
+        What is inside, with its probability.
+    left, top, right, bottom
+        Edges of the box in pixels of the source image, where 0, 0 is the outer corner of its
+        first pixel and columns, rows the outer corner of its last (as SCOORD, PS3.3 C.18.6).
+    """
+
+    finding: Probability
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+    def __post_init__(self) -> None:
+        if not (0.0 <= self.left < self.right and 0.0 <= self.top < self.bottom):
+            raise FindingError(f"the box of {self.finding.label} is empty or outside the image")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Segment:
+    """The pixels that one finding covers, e.g. a lesion.
+
+    Attributes
+    ----------
+    finding, label
+        What is covered.
+    mask
+        bool, shape (h, w); the mask's edges are the edges of the source image's pixel matrix.
+    """
+
+    finding: Code
+    label: str
+    mask: NDArray[np.bool_]
+
+    def __post_init__(self) -> None:
+        checked_code(self.finding)
+        if self.mask.ndim != 2 or self.mask.size == 0 or self.mask.dtype != np.bool_:
+            raise FindingError(f"the mask of {self.label} must be bool, (h, w)")
+
+    @property
+    def share(self) -> float:
+        """Covered part of the image, 0..1."""
+        return float(self.mask.mean())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Urgency:
+    """Whether a study can wait, as the model's manifest rules.
+
+    Attributes
+    ----------
+    urgent
+        True or False; None where the model could not decide.
+    category
+        If urgent, the ACR category of actionable findings, 1 (minutes) to 3 (days); PS3.16
+        CID 7035. None otherwise.
+    statement
+        The rule's own words for this answer, e.g. ``"Urgent: red or black triage tag."``.
+    """
+
+    urgent: bool | None
+    category: int | None
+    statement: str
+
+    def __post_init__(self) -> None:
+        if (self.category is not None) != (self.urgent is True):
+            raise FindingError("an urgent study has a category, any other has none")
+        if self.category is not None and self.category not in (1, 2, 3):
+            raise FindingError(f"category of urgency is {self.category}, must be 1, 2 or 3")
+        if not self.statement:
+            raise FindingError("an urgency needs a statement")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Decision:
-    """What the model says about one image at its operating point.
+    """What the model says about one image or study at its operating point.
 
     Attributes
     ----------
     normality
         Normal, abnormal, or indeterminate.
     abnormal_probability
-        Probability that the image is not normal, 0..1.
+        Probability that image or study is not normal, 0..1.
     threshold
-        Operating point: from this ``abnormal_probability`` on the image is called abnormal.
+        Operating point: from this ``abnormal_probability`` on it is called abnormal.
     leading
         For a normal image the normal class, else the most probable abnormal class.
     band
@@ -134,18 +244,20 @@ class Decision:
 
 @dataclass(frozen=True, kw_only=True)
 class ImageReading:
-    """What one model says about one image.
+    """What one model says about one image; at least one of its parts is there.
 
     Attributes
     ----------
     sop_instance_uid
         The image that was read.
     decision
-        The answer at the operating point.
+        The answer at the operating point; None where the model only measures, or answers for the
+        study as a whole.
     probabilities
-        One per class, in the manifest's order, summing to about 1; at least two.
-    scores
-        Severity or other scales, possibly empty.
+        One per class, in the manifest's order; those of a classification sum to about 1. For a
+        slice of a series: the probability of the finding on this slice.
+    scores, grades, regions, segments
+        What the model's other outputs say, possibly empty.
     heatmap
         Activation for the leading class, float32, shape (h, w), values 0..1, where the
         map's edges are the edges of the source image's pixel matrix; None if the model
@@ -153,21 +265,52 @@ class ImageReading:
     """
 
     sop_instance_uid: str
-    decision: Decision
-    probabilities: tuple[Probability, ...]
+    decision: Decision | None = None
+    probabilities: tuple[Probability, ...] = ()
     scores: tuple[Score, ...] = ()
+    grades: tuple[Grade, ...] = ()
+    regions: tuple[Region, ...] = ()
+    segments: tuple[Segment, ...] = ()
     heatmap: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
-        if len(self.probabilities) < 2:
-            raise FindingError("an image reading needs the probabilities of at least two classes")
+        measured = (self.probabilities, self.scores, self.grades, self.regions, self.segments)
+        if self.decision is None and not any(measured):
+            raise FindingError("an image reading must say something")
         if self.heatmap is not None and (self.heatmap.ndim != 2 or self.heatmap.size == 0):
             raise FindingError(f"heat map has shape {self.heatmap.shape}, must be (h, w)")
 
 
 @dataclass(frozen=True, kw_only=True)
+class StudyAnswer:
+    """What a model that reads a whole series says about the study.
+
+    Attributes
+    ----------
+    decision
+        The answer at the operating point.
+    probabilities
+        One per class, in the manifest's order.
+    images_read
+        How many source images the answer stands on.
+    suspicious
+        SOP Instance UIDs of the images with the highest probability of the finding, the highest
+        first; each has an entry in ``Reading.images``. Empty for a normal study.
+    """
+
+    decision: Decision
+    probabilities: tuple[Probability, ...]
+    images_read: int
+    suspicious: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.images_read < 1:
+            raise FindingError("a study answer stands on at least one image")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Reading:
-    """What one model says about one study: one entry per image that it read, at least one.
+    """What one model says about one study: one entry per image that it shows, at least one.
 
     Attributes
     ----------
@@ -177,16 +320,26 @@ class Reading:
         The imaging procedure reported (TID 1500 row 9), e.g. (43468-8, LN, "XR unspecified body
         region Views").
     images
-        In the order of acquisition.
+        In the order of acquisition. A model that reads image by image has one entry for each; one
+        that reads a series has entries for the slices worth looking at.
+    study
+        The answer for the study as a whole, from a model that reads a series.
+    urgency
+        Whether the study can wait, if the model's manifest has a rule for it.
     """
 
     algorithm: Algorithm
     procedure: Code
     images: tuple[ImageReading, ...]
+    study: StudyAnswer | None = None
+    urgency: Urgency | None = None
 
     def __post_init__(self) -> None:
         checked_code(self.procedure)
         if not self.images:
             raise FindingError("a reading needs at least one image")
-        if len({image.sop_instance_uid for image in self.images}) < len(self.images):
+        uids = {image.sop_instance_uid for image in self.images}
+        if len(uids) < len(self.images):
             raise FindingError("a reading has at most one entry per image")
+        if self.study is not None and not uids.issuperset(self.study.suspicious):
+            raise FindingError("each suspicious image needs an entry of its own")

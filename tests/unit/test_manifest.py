@@ -52,7 +52,6 @@ WRONG: list[tuple[str, str, str]] = [
     ('intended_use = "Tests only."', 'intended_use = ""', "model.intended_use"),
     ('modality = ["CR", "DX"]', "modality = []", "accepts.modality"),
     ('body_part = ["CHEST", "THORAX"]', 'body_part = "CHEST"', "accepts.body_part"),
-    ('view = ["PA", "AP", ""]', "view = []", "accepts.view"),
     ("minimum_rows = 16", "minimum_rows = 0", "accepts.minimum_rows"),
     ("minimum_columns = 16", "minimum_columns = 1.5", "accepts.minimum_columns"),
     ('value = "43468-8"', f'value = "{"1" * 17}"', "report.procedure.value"),
