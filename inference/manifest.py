@@ -285,6 +285,8 @@ class Manifest(_Section):
             raise ValueError("slice_output needs a [series] section")
         if self.urgency is not None and not self.decides:
             raise ValueError("[urgency] needs an output that decides")
+        if not self.decides and any(each.when == "abnormal" for each in self.scores):
+            raise ValueError('when = "abnormal" needs an output that decides')
         return self
 
     @property

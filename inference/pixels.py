@@ -118,7 +118,8 @@ def _stretched(small: NDArray[np.float32], preparation: Preparation) -> NDArray[
     if preparation.window is not None:
         return np.asarray(small / 255.0, dtype=np.float32)
     low, high = np.percentile(small, [preparation.low_percentile, preparation.high_percentile])
-    return np.clip((small - low) / max(float(high - low), 1.0), 0.0, 1.0)
+    grey = np.clip((small - low) / max(float(high - low), 1.0), 0.0, 1.0)
+    return np.asarray(grey, dtype=np.float32)
 
 
 def displayed(dataset: Dataset) -> NDArray[np.uint8]:

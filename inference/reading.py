@@ -1,20 +1,40 @@
-"""From a study's images to findings: pixels, model, operating point."""
+"""From single images to findings: pixels, model, operating points."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.manifest import ClassificationSection
-from inference.pixels import Placement, placement, prepare
-from inference.runtime import Model, Outputs
-from sr.findings import Decision, ImageReading, Normality, Probability, Reading
+from inference import answers
+from inference.boxes import regions
+from inference.manifest import (
+    ClassificationSection,
+    GradeSection,
+    Manifest,
+    ScoreSection,
+    SegmentationSection,
+)
+from inference.outputs import Outputs
+from inference.pixels import prepare
+from inference.runtime import Model
+from inference.view import View, box_of
+from sr.findings import (
+    Decision,
+    Grade,
+    ImageReading,
+    Normality,
+    Probability,
+    Reading,
+    Region,
+    Score,
+    Segment,
+)
 
 
 def read_pictures(model: Model, pictures: Mapping[str, NDArray[np.uint8]]) -> Reading:
-    """Read the images of a study that fit the model.
+    """Read the images of a study that fit the model, each on its own.
 
     Parameters
     ----------
@@ -22,7 +42,7 @@ def read_pictures(model: Model, pictures: Mapping[str, NDArray[np.uint8]]) -> Re
         The loaded model.
     pictures
         By SOP Instance UID, at least one: what ``inference.pixels.displayed`` gives for the
-        image, shape (Rows, Columns).
+        image in the model's window, shape (Rows, Columns).
 
     Raises
     ------
@@ -30,106 +50,127 @@ def read_pictures(model: Model, pictures: Mapping[str, NDArray[np.uint8]]) -> Re
         The runtime failed.
     """
     package = model.package
-    tensors = np.stack([prepare(each, package.preparation) for each in pictures.values()])
-    uids = list(pictures)
-    step = package.manifest.runtime.batch
+    uids, step = list(pictures), package.manifest.runtime.batch
     images: list[ImageReading] = []
-    for start in range(0, len(tensors), step):
-        outputs = model.run(tensors[start : start + step])
-        for offset in range(len(outputs.probabilities)):
-            index = start + offset
-            rows, columns = pictures[uids[index]].shape
-            place = placement(rows, columns, package.preparation)
-            images.append(_image_reading(model, outputs, offset, uids[index], place))
-    procedure = package.manifest.report.procedure.code
-    return Reading(algorithm=package.algorithm, procedure=procedure, images=tuple(images))
+    for start in range(0, len(uids), step):
+        images += _read_batch(model, {uid: pictures[uid] for uid in uids[start : start + step]})
+    decisions = [each.decision for each in images if each.decision is not None]
+    return Reading(
+        algorithm=package.algorithm,
+        procedure=package.manifest.report.procedure.code,
+        images=tuple(images),
+        urgency=answers.urgency(package.manifest, decisions),
+    )
+
+
+def _read_batch(model: Model, pictures: Mapping[str, NDArray[np.uint8]]) -> list[ImageReading]:
+    preparation = model.package.preparation
+    boxes = [box_of(each, preparation) for each in pictures.values()]
+    pairs = list(zip(pictures.values(), boxes, strict=True))
+    outputs = model.run(np.stack([prepare(each, preparation, box) for each, box in pairs]))
+    return [
+        _image_reading(
+            model.package.manifest, outputs, row, uid, View.of(picture, preparation, box)
+        )
+        for row, (uid, (picture, box)) in enumerate(zip(pictures, pairs, strict=True))
+    ]
 
 
 def _image_reading(
-    model: Model, outputs: Outputs, row: int, uid: str, place: Placement
+    manifest: Manifest, outputs: Outputs, row: int, uid: str, view: View
 ) -> ImageReading:
-    section = model.package.manifest.classification
-    values = np.clip(outputs.probabilities[row].astype(np.float64), 0.0, 1.0)
-    probabilities = tuple(
-        Probability(finding=each.code.code, label=each.label, value=float(value))
+    """Say what the outputs mean for one image; the strongest kind of output decides."""
+    probabilities, decision, heatmap = _classified(manifest.classification, outputs, row, view)
+    grades = [_grade(each, outputs, row) for each in manifest.grades]
+    decision = decision or answers.gravest(_grade_decisions(manifest, grades))
+    boxes: list[Region] = []
+    if manifest.detection is not None:
+        boxes = regions(manifest.detection, outputs, row, view)
+        decision = decision or answers.decide_by_boxes(manifest.detection, boxes)
+        boxes = [each for each in boxes if each.finding.value >= manifest.detection.threshold]
+    scores = [_score(each, outputs, row) for each in manifest.scores if _applies(each, decision)]
+    silent = not (decision or scores or grades)
+    return ImageReading(
+        sop_instance_uid=uid,
+        decision=decision,
+        probabilities=probabilities,
+        scores=tuple(scores),
+        grades=tuple(grades),
+        regions=tuple(boxes),
+        segments=_segments(manifest.segmentation, outputs, row, view, even_empty=silent),
+        heatmap=heatmap,
+    )
+
+
+def _classified(
+    section: ClassificationSection | None, outputs: Outputs, row: int, view: View
+) -> tuple[tuple[Probability, ...], Decision | None, NDArray[np.float32] | None]:
+    """Probabilities, decision, and the map of the leading class."""
+    if section is None:
+        return (), None, None
+    probabilities = class_probabilities(section, outputs[section.output][row])
+    decision, leading = answers.decide(section, probabilities)
+    heatmap = None
+    if section.activation is not None:
+        heatmap = view.map_to_picture(outputs[section.activation][row, leading])
+    return probabilities, decision, heatmap
+
+
+def class_probabilities(
+    section: ClassificationSection, values: NDArray[np.floating]
+) -> tuple[Probability, ...]:
+    """Name the probabilities of the classes, shape (classes,)."""
+    return tuple(
+        Probability(finding=each.code.code, label=each.label, value=answers.clipped(value))
         for each, value in zip(section.classes, values, strict=True)
     )
-    decision, leading = decide(section, probabilities)
-    heatmap = None
-    if outputs.activations is not None:
-        tensor_size = (model.package.preparation.rows, model.package.preparation.columns)
-        heatmap = crop_to_picture(outputs.activations[row, leading], place, tensor_size)
-    return ImageReading(
-        sop_instance_uid=uid, decision=decision, probabilities=probabilities, heatmap=heatmap
+
+
+def _grade(section: GradeSection, outputs: Outputs, row: int) -> Grade:
+    values = outputs[section.output][row]
+    levels = tuple(
+        Probability(finding=each.code.code, label=each.label, value=answers.clipped(value))
+        for each, value in zip(section.levels, values, strict=True)
+    )
+    return Grade(name=section.code.code, levels=levels, level=int(np.argmax(values)))
+
+
+def _grade_decisions(manifest: Manifest, grades: list[Grade]) -> list[Decision]:
+    pairs = zip(manifest.grades, grades, strict=True)
+    found = (answers.decide_by_grade(section, grade) for section, grade in pairs)
+    return [each for each in found if each is not None]
+
+
+def _applies(section: ScoreSection, decision: Decision | None) -> bool:
+    """Whether a score means something for an image; an extent of disease in a normal one not."""
+    if section.when == "always" or decision is None:
+        return True
+    return decision.normality is not Normality.NORMAL
+
+
+def _score(section: ScoreSection, outputs: Outputs, row: int) -> Score:
+    value = float(outputs[section.output][row].item())
+    return Score(
+        name=section.code.code,
+        value=min(max(value, section.lowest), section.highest),
+        lowest=section.lowest,
+        highest=section.highest,
     )
 
 
-def decide(
-    section: ClassificationSection, probabilities: Sequence[Probability]
-) -> tuple[Decision, int]:
-    """Apply the manifest's operating point.
-
-    Returns
-    -------
-    tuple
-        The decision, and the index of its leading class: for a normal image the normal class,
-        else the most probable abnormal one.
-    """
-    normal = next(i for i, each in enumerate(section.classes) if each.normal)
-    abnormal_probability = min(1.0, max(0.0, 1.0 - probabilities[normal].value))
-    band = section.indeterminate
-    if band is not None and band[0] <= abnormal_probability < band[1]:
-        normality = Normality.INDETERMINATE
-    elif abnormal_probability >= section.threshold:
-        normality = Normality.ABNORMAL
-    else:
-        normality = Normality.NORMAL
-    leading = normal
-    if normality is not Normality.NORMAL:
-        others = [i for i in range(len(probabilities)) if i != normal]
-        leading = max(others, key=lambda i: probabilities[i].value)
-    decision = Decision(
-        normality=normality,
-        abnormal_probability=abnormal_probability,
-        threshold=section.threshold,
-        leading=probabilities[leading],
-        band=band,
-    )
-    return decision, leading
-
-
-def crop_to_picture(
-    activation: NDArray[np.float32], place: Placement, tensor_size: tuple[int, int]
-) -> NDArray[np.float32]:
-    """Cut the margin of the aspect-preserving resize off an activation map.
-
-    Parameters
-    ----------
-    activation
-        Shape (h, w), over the whole input tensor.
-    place
-        Where the picture lies in the tensor, pixels of the tensor.
-    tensor_size
-        Rows and columns of the tensor.
-
-    Returns
-    -------
-    NDArray[np.float32]
-        Values 0..1; its edges are the picture's edges. Sampled at the tensor's resolution,
-        because a coarse map's cells do not end where the picture does.
-    """
-    fine = _bilinear(np.clip(activation, 0.0, 1.0), tensor_size)
-    return fine[place.top : place.top + place.height, place.left : place.left + place.width]
-
-
-def _bilinear(values: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
-    """Resize with cell centres aligned, as convolutions with padding lay their cells."""
-    for axis, target in enumerate(size):
-        count = values.shape[axis]
-        position = np.clip((np.arange(target) + 0.5) * count / target - 0.5, 0, count - 1)
-        low = np.floor(position).astype(np.intp)
-        high = np.minimum(low + 1, count - 1)
-        weight = (position - low).astype(np.float32)
-        weight = weight[:, None] if axis == 0 else weight
-        values = values.take(low, axis) * (1 - weight) + values.take(high, axis) * weight
-    return values.astype(np.float32)
+def _segments(
+    section: SegmentationSection | None, outputs: Outputs, row: int, view: View, *, even_empty: bool
+) -> tuple[Segment, ...]:
+    """Masks on the picture; ``even_empty``: a mask too small is reported as one without pixels."""
+    if section is None:
+        return ()
+    segments = []
+    for each, values in zip(section.classes, outputs[section.output][row], strict=True):
+        mask = view.map_to_picture(np.asarray(values, np.float32)) >= section.threshold
+        found = Segment(finding=each.code.code, label=each.label, mask=mask)
+        if found.share > 0 and found.share >= section.minimum_share:
+            segments.append(found)
+        elif even_empty:
+            nothing = np.zeros_like(mask)
+            segments.append(Segment(finding=each.code.code, label=each.label, mask=nothing))
+    return tuple(segments)

@@ -119,7 +119,7 @@ def _anatomy(accepts: AcceptsSection, header: Dataset) -> str | None:
     if body_part not in accepts.body_part:
         return f"body part {_shown(body_part)} is not {_listed(accepts.body_part)}"
     view = view_of(header)
-    if view not in accepts.view:
+    if accepts.view and view not in accepts.view:
         return f"view {_shown(view)} is not {_listed(accepts.view)}"
     return None
 

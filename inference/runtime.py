@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
@@ -12,31 +11,15 @@ from numpy.typing import NDArray
 
 from inference.errors import ManifestError, ModelError
 from inference.manifest import Package
+from inference.outputs import Outputs, check_outputs, output_names
 
 _CUDA, _CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
-_TOLERANCE = 1e-3  # softmax in half precision may leave 0..1 by this
 
 # Fatal errors only: it complains of every absent GPU library, and the provider that really runs
 # is reported by Model.provider.
 onnxruntime.set_default_logger_severity(4)
 if find_spec("nvidia") is not None:  # CUDA libraries that the extra ``cuda`` installed
     onnxruntime.preload_dlls(directory="")
-
-
-@dataclass(frozen=True)
-class Outputs:
-    """What a graph said about a batch.
-
-    Attributes
-    ----------
-    probabilities
-        float32, shape (batch, classes).
-    activations
-        float32, shape (batch, classes, h, w), or None if the model explains nothing.
-    """
-
-    probabilities: NDArray[np.float32]
-    activations: NDArray[np.float32] | None
 
 
 class Model:
@@ -69,10 +52,9 @@ class Model:
             )
         except Exception as error:  # the runtime's exceptions share no base of their own
             raise ModelError(f"{package.model_file}: cannot be loaded: {error}") from error
+        self._names = output_names(package.manifest)
         self._check_names()
-        preparation = package.preparation
-        shape = (1, preparation.channels, preparation.rows, preparation.columns)
-        self.run(np.zeros(shape, np.float32))
+        self.run(np.zeros((self._least_at_once(), *self._tensor_shape()), np.float32))
 
     @property
     def provider(self) -> str:
@@ -85,74 +67,67 @@ class Model:
         Parameters
         ----------
         batch
-            Shape (batch, channels, rows, columns), prepared as the manifest says.
+            Shape (images or slices, channels, rows, columns), prepared as the manifest says.
+
+        Returns
+        -------
+        Outputs
+            The outputs that the manifest names, of the shapes and ranges that it states.
 
         Raises
         ------
         ModelError
-            The runtime failed, or the outputs are no probabilities.
+            The runtime failed, or an output is not what the manifest says.
         """
-        section = self.package.manifest.classification
-        names = [section.output] + ([section.activation] if section.activation else [])
         try:
-            outputs: list[Any] = self._session.run(
-                names, {self.package.manifest.runtime.input: batch}
+            values: list[Any] = self._session.run(
+                self._names, {self.package.manifest.runtime.input: batch}
             )
         except Exception as error:  # see above
             raise ModelError(f"model {self.package.name} failed: {error}") from error
-        probabilities = outputs[0]
-        expected = (len(batch), len(section.classes))
-        if probabilities.shape != expected or not np.isfinite(probabilities).all():
-            raise ModelError(
-                f"model {self.package.name}: output {section.output!r} has shape "
-                f"{probabilities.shape} or values that are not finite; expected {expected}"
-            )
-        if probabilities.min() < -_TOLERANCE or probabilities.max() > 1 + _TOLERANCE:
-            raise ModelError(
-                f"model {self.package.name}: output {section.output!r} has values outside 0..1; "
-                "the graph must end in softmax or sigmoid"
-            )
-        activations = outputs[1] if section.activation else None
-        if activations is not None and not _is_map(activations, expected):
-            raise ModelError(
-                f"model {self.package.name}: output {section.activation!r} has shape "
-                f"{activations.shape} or values that are not finite; expected {expected} and a map"
-            )
-        return Outputs(probabilities, activations)
+        outputs = dict(zip(self._names, values, strict=True))
+        check_outputs(self.package.manifest, len(batch), outputs)
+        return outputs
 
     def _check_names(self) -> None:
-        section, runtime = self.package.manifest.classification, self.package.manifest.runtime
-        inputs = [each.name for each in self._session.get_inputs()]
+        wanted = self.package.manifest.runtime.input
+        inputs = {each.name: each for each in self._session.get_inputs()}
         outputs = [each.name for each in self._session.get_outputs()]
-        if runtime.input not in inputs:
-            raise ManifestError(f"{self.package.model_file}: no input {runtime.input!r}: {inputs}")
-        for name in (section.output, section.activation):
-            if name and name not in outputs:
+        if wanted not in inputs:
+            raise ManifestError(f"{self.package.model_file}: no input {wanted!r}: {list(inputs)}")
+        for name in self._names:
+            if name not in outputs:
                 raise ManifestError(f"{self.package.model_file}: no output {name!r}: {outputs}")
-        self._check_size(
-            next(each for each in self._session.get_inputs() if each.name == runtime.input)
-        )
+        self._check_size(inputs[wanted])
 
     def _check_size(self, declared: Any) -> None:
-        # A graph that is exported for one image would fail on the first study of two.
-        preparation, batch = self.package.preparation, self.package.manifest.runtime.batch
-        given = [batch, preparation.channels, preparation.rows, preparation.columns]
         stated = list(declared.shape)
+        given = [self._most_at_once(), *self._tensor_shape()]
         fits = len(stated) == len(given) and all(
             not isinstance(size, int) or size == want
             for size, want in zip(stated, given, strict=True)
         )
+        # A graph that is exported for one image would fail on the first study of two.
         several = bool(stated) and isinstance(stated[0], int) and stated[0] > 1
         if several or (stated and not fits):
             raise ManifestError(
-                f"{self.package.model_file}: input {declared.name!r} takes {stated}, [runtime] "
-                f"batch and [prepare] make {given}; a fixed batch must be 1"
+                f"{self.package.model_file}: input {declared.name!r} takes {stated}, the manifest "
+                f"makes {given}; a fixed batch must be 1, and slices need a free one"
             )
 
+    def _tensor_shape(self) -> tuple[int, int, int]:
+        preparation = self.package.preparation
+        return preparation.channels, preparation.rows, preparation.columns
 
-def _is_map(activations: NDArray[np.float32], expected: tuple[int, int]) -> bool:
-    shaped = activations.ndim == 4 and activations.shape[:2] == expected and activations.size > 0
-    return shaped and bool(np.isfinite(activations).all())
+    def _least_at_once(self) -> int:
+        """The smallest first axis of a run: one image, or the fewest slices."""
+        series = self.package.manifest.series
+        return 1 if series is None else series.minimum_slices
+
+    def _most_at_once(self) -> int:
+        """The largest first axis of a run."""
+        manifest = self.package.manifest
+        return manifest.runtime.batch if manifest.series is None else manifest.series.maximum_slices
 
 
 def available_providers() -> list[str]:

@@ -26,7 +26,8 @@ from inference.errors import ManifestError
 from inference.manifest import read_package
 from inference.worker import Worker, WorkerSettings
 from tests.dicomfiles import PATIENT, PATIENT_ID, STUDY, as_file, image
-from tests.tinymodel import Fault, write_package
+from tests.tinygraph import Fault
+from tests.tinymodel import write_package
 
 TWICE = RetryPolicy(attempts=2, first_seconds=0.0, longest_seconds=0.0)
 # What does not depend on the kind of database is tried on one.

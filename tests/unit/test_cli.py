@@ -22,7 +22,8 @@ from db.retry import RetryPolicy
 from db.studies import StoredInstance
 from inference.manifest import find_packages
 from tests.dicomfiles import PATIENT, as_file, image
-from tests.tinymodel import Fault, write_package
+from tests.tinygraph import Fault
+from tests.tinymodel import write_package
 from tools.ports import free_port
 from wetread.cli import main
 from wetread.config import load

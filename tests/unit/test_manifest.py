@@ -37,6 +37,7 @@ def test_a_package_becomes_what_other_modules_take(tmp_path: Path) -> None:
     assert (package.preparation.rows, package.preparation.channels) == (32, 1)
     assert package.preparation.low_percentile == 1.0
     assert package.model_file == tmp_path / "tiny" / "model.onnx"
+    assert package.manifest.classification is not None
     code = package.manifest.classification.classes[1].code.code
     assert (code.value, code.scheme_designator, code.meaning) == ("233604007", "SCT", "Pneumonia")
 

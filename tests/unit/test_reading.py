@@ -6,18 +6,24 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from inference.errors import ModelError
+from inference.answers import decide
+from inference.errors import ManifestError, ModelError
 from inference.manifest import ClassificationSection, read_package
-from inference.pixels import Placement, Preparation, placement
-from inference.reading import crop_to_picture, decide, read_pictures
+from inference.reading import read_pictures
 from inference.runtime import Model
-from sr.findings import Normality, Probability
-from tests.tinymodel import Fault, write_package
+from sr.findings import Decision, ImageReading, Normality, Probability
+from tests.tinygraph import Fault
+from tests.tinymodel import (
+    CLASSIFICATION,
+    DETECTION,
+    GRADE,
+    SCORE,
+    SEGMENTATION,
+    URGENCY,
+    write_package,
+)
 
 CODE = {"value": "1", "scheme": "SCT", "meaning": "m"}
 
@@ -64,12 +70,17 @@ def test_the_operating_point_decides(
     normality: Normality,
     leading: int,
 ) -> None:
-    decision, index = decide(section(band), probabilities(*values))
-    assert decision.normality is normality
+    answer, index = decide(section(band), probabilities(*values))
+    assert answer.normality is normality
     assert index == leading
-    assert decision.leading.label == ("a", "normal", "b")[leading]
-    assert decision.abnormal_probability == pytest.approx(1 - values[1])
-    assert decision.threshold == 0.5
+    assert answer.leading.label == ("a", "normal", "b")[leading]
+    assert answer.abnormal_probability == pytest.approx(1 - values[1])
+    assert answer.threshold == 0.5
+
+
+def decision(image: ImageReading) -> Decision:
+    assert image.decision is not None
+    return image.decision
 
 
 @pytest.fixture(scope="module")
@@ -90,14 +101,14 @@ def test_each_picture_is_read_on_its_own(model: Model) -> None:
     assert reading.algorithm == model.package.algorithm
     assert reading.procedure.value == "43468-8"
     assert [each.sop_instance_uid for each in reading.images] == list(shares)
-    answers = [each.decision.normality for each in reading.images]
+    answers = [decision(each).normality for each in reading.images]
     bad, good, unsure = Normality.ABNORMAL, Normality.NORMAL, Normality.INDETERMINATE
     assert answers == [bad, good, unsure, bad, good]
     for each in reading.images:
         assert sum(p.value for p in each.probabilities) == pytest.approx(1, abs=1e-5)
         alone = read_pictures(model, {"9": picture(shares[each.sop_instance_uid])}).images[0]
-        assert alone.decision.abnormal_probability == pytest.approx(
-            each.decision.abnormal_probability, abs=1e-6
+        assert decision(alone).abnormal_probability == pytest.approx(
+            decision(each).abnormal_probability, abs=1e-6
         )
 
 
@@ -124,47 +135,117 @@ def test_a_model_that_fails_is_a_model_error(tmp_path: Path) -> None:
         read_pictures(Model(read_package(folder), threads=1), {"1": picture(0.5)})
 
 
-def test_the_margin_is_cut_off_the_map() -> None:
-    place = placement(100, 50, Preparation(rows=32, columns=32))
-    activation = np.zeros((32, 32), np.float32)
-    activation[:, place.left : place.left + place.width] = 1
-    cut = crop_to_picture(activation, place, (32, 32))
-    assert cut.shape == (32, 16)
-    np.testing.assert_array_equal(cut, 1)
+def loaded(root: Path, sections: str, *edits: tuple[str, str]) -> Model:
+    return Model(read_package(write_package(root, *edits, sections=sections)), threads=1)
 
 
-def test_a_coarse_cell_lies_where_the_network_saw_it() -> None:
-    activation = np.zeros((4, 4), np.float32)
-    activation[1, 2] = 1  # rows 8..15, columns 16..23 of 32
-    cut = crop_to_picture(activation, Placement(top=4, left=8, height=20, width=24), (32, 32))
-    row, column = np.unravel_index(int(cut.argmax()), cut.shape)
-    assert 8 - 4 <= row < 16 - 4
-    assert 16 - 8 <= column < 24 - 8
+def read_one(model: Model, shown: NDArray[np.uint8]) -> ImageReading:
+    return read_pictures(model, {"1": shown}).images[0]
 
 
-def test_a_mirrored_map_gives_a_mirrored_cut() -> None:
-    activation = np.random.default_rng(1).random((7, 7), np.float32)
-    place = placement(40, 30, Preparation(rows=32, columns=32))
-    cut = crop_to_picture(activation, place, (32, 32))
-    mirrored = crop_to_picture(activation[::-1, ::-1], place, (32, 32))
-    np.testing.assert_allclose(mirrored, cut[::-1, ::-1], atol=1e-6)
+BRIGHT, DARK, HALF = picture(0.9), picture(0.1), picture(0.5)
+ONLY_ABNORMAL = ("highest = 8", 'highest = 8\nwhen = "abnormal"')
 
 
-@given(
-    arrays(
-        np.float32,
-        st.tuples(st.integers(1, 9), st.integers(1, 9)),
-        elements=st.floats(-2, 2, width=32),
-    ),
-    st.integers(1, 300),
-    st.integers(1, 300),
-)
-def test_any_map_stays_within_0_and_1(
-    activation: NDArray[np.float32], rows: int, columns: int
-) -> None:
-    place = placement(rows, columns, Preparation(rows=24, columns=40))
-    cut = crop_to_picture(activation, place, (24, 40))
-    assert cut.shape == (place.height, place.width)
-    assert cut.dtype == np.float32
-    assert cut.min() >= 0
-    assert cut.max() <= np.float32(1.000001)
+def test_a_score_is_kept_on_its_scale(tmp_path: Path) -> None:
+    model = loaded(tmp_path, SCORE)
+    for shown, value in ((BRIGHT, 8.0), (DARK, 0.0), (picture(0.6), 2.0)):
+        found = read_one(model, shown)
+        assert found.decision is None
+        (score,) = found.scores
+        assert score.value == pytest.approx(value, abs=0.7)
+        assert (score.lowest, score.highest, score.name.meaning) == (0, 8, "Extent")
+
+
+def test_a_score_of_the_abnormal_is_left_out_of_the_normal(tmp_path: Path) -> None:
+    model = loaded(tmp_path, CLASSIFICATION + SCORE, ONLY_ABNORMAL)
+    assert [len(read_one(model, each).scores) for each in (BRIGHT, HALF, DARK)] == [1, 1, 0]
+
+
+def test_a_score_of_the_abnormal_needs_a_decision(tmp_path: Path) -> None:
+    with pytest.raises(ManifestError, match='when = "abnormal" needs an output that decides'):
+        loaded(tmp_path, SCORE, ONLY_ABNORMAL)
+
+
+def test_a_grade_decides_where_there_is_no_classification(tmp_path: Path) -> None:
+    found = read_one(loaded(tmp_path, GRADE), BRIGHT)
+    (grade,) = found.grades
+    assert (grade.level, grade.stated.label) == (2, "bright")
+    assert sum(each.value for each in grade.levels) == pytest.approx(1, abs=1e-5)
+    assert decision(found).normality is Normality.ABNORMAL
+    assert decision(found).leading.label == "bright"
+    assert found.probabilities == ()
+
+
+def test_a_classification_decides_before_a_grade_and_boxes(tmp_path: Path) -> None:
+    found = read_one(loaded(tmp_path, CLASSIFICATION + GRADE + DETECTION), BRIGHT)
+    assert decision(found).leading.label == "pneumonia"
+    assert found.grades
+    assert found.regions
+
+
+def test_boxes_lie_on_the_picture_and_decide(tmp_path: Path) -> None:
+    model = loaded(tmp_path, DETECTION)
+    shown = np.zeros((64, 32), np.uint8)
+    shown[:32, :16] = 255  # the upper left quarter of the picture
+    found = read_one(model, shown)
+    assert decision(found).normality is Normality.NORMAL  # half of that quarter is margin
+    assert found.regions == ()
+    assert decision(found).leading.finding.value == "17621005"
+    shown[:32] = 255
+    found = read_one(model, shown)
+    assert decision(found).normality is Normality.NORMAL
+    square = np.zeros((64, 64), np.uint8)
+    square[:32, 32:] = 255
+    (only,) = read_one(model, square).regions
+    assert only.finding.label == "spot"
+    assert (only.left, only.top, only.right, only.bottom) == (32, 0, 64, 32)
+
+
+def test_a_mask_covers_what_is_bright(tmp_path: Path) -> None:
+    shown = np.zeros((80, 40), np.uint8)
+    shown[40:, :] = 255
+    (segment,) = read_one(loaded(tmp_path, SEGMENTATION), shown).segments
+    rows, columns = segment.mask.shape
+    assert (rows, columns) == (32, 16)
+    assert segment.mask[20:, 1:-1].all()  # at the edges the margin shines in
+    assert not segment.mask[:12].any()
+    assert segment.share == pytest.approx(0.45, abs=0.06)
+
+
+def test_a_mask_that_is_too_small_is_told_only_where_nothing_else_is(tmp_path: Path) -> None:
+    (empty,) = read_one(loaded(tmp_path / "a", SEGMENTATION), DARK * 0).segments
+    assert empty.share == 0
+    both = loaded(tmp_path / "b", CLASSIFICATION + SEGMENTATION)
+    assert read_one(both, DARK * 0).segments == ()
+    large = loaded(tmp_path / "c", SEGMENTATION, ("minimum_share = 0.02", "minimum_share = 0.9"))
+    assert read_one(large, HALF).segments[0].share == 0
+
+
+def test_the_most_abnormal_image_makes_a_study_urgent(tmp_path: Path) -> None:
+    model = loaded(tmp_path, CLASSIFICATION + URGENCY)
+    urgent = read_pictures(model, {"1": DARK, "2": BRIGHT}).urgency
+    assert urgent is not None
+    assert (urgent.urgent, urgent.category, urgent.statement) == (True, 1, "Urgent: red.")
+    undecided = read_pictures(model, {"1": DARK, "2": HALF}).urgency
+    assert undecided is not None
+    assert undecided.urgent is None
+    waiting = read_pictures(model, {"1": DARK}).urgency
+    assert waiting is not None
+    assert waiting.urgent is False
+
+
+def test_the_head_alone_goes_into_the_tensor_of_a_cropping_model(tmp_path: Path) -> None:
+    small = np.zeros((200, 200), np.uint8)
+    small[20:80, 100:160] = 255
+    plain, cropping = (
+        loaded(tmp_path / name, CLASSIFICATION, ("channels = 1", f'channels = 1\ncrop = "{name}"'))
+        for name in ("none", "head")
+    )
+    assert decision(read_one(plain, small)).normality is Normality.NORMAL
+    found = read_one(cropping, small)
+    assert decision(found).normality is Normality.ABNORMAL
+    assert found.heatmap is not None
+    assert found.heatmap.shape == (200, 200)
+    assert found.heatmap[50, 130] > 0.9
+    assert found.heatmap[150, 30] == 0

@@ -11,7 +11,8 @@ import pytest
 from inference.errors import ManifestError, ModelError
 from inference.manifest import read_package
 from inference.runtime import Model, available_providers
-from tests.tinymodel import SIDE, Fault, abnormal_probability, write_package
+from tests.tinygraph import SIDE, Fault, abnormal_probability
+from tests.tinymodel import write_package
 
 
 def batch(*means: float) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
@@ -28,10 +29,9 @@ def test_it_runs_and_names_its_provider(tmp_path: Path) -> None:
     assert loaded.provider in available_providers()
     outputs = loaded.run(batch(-0.3, 0.0, 0.5))
     expected = [[1 - abnormal_probability(m), abnormal_probability(m)] for m in (-0.3, 0.0, 0.5)]
-    np.testing.assert_allclose(outputs.probabilities, expected, atol=1e-5)
-    assert outputs.activations is not None
-    assert outputs.activations.shape == (3, 2, 4, 4)
-    np.testing.assert_allclose(outputs.activations[2, 1], 0.75, atol=1e-6)
+    np.testing.assert_allclose(outputs["probability"], expected, atol=1e-5)
+    assert outputs["activation"].shape == (3, 2, 4, 4)
+    np.testing.assert_allclose(outputs["activation"][2, 1], 0.75, atol=1e-6)
 
 
 def test_the_cpu_is_always_there_and_last() -> None:
@@ -39,14 +39,15 @@ def test_the_cpu_is_always_there_and_last() -> None:
 
 
 def test_a_model_may_explain_nothing(tmp_path: Path) -> None:
-    assert model(tmp_path, ('activation = "activation"\n', "")).run(batch(0)).activations is None
+    outputs = model(tmp_path, ('activation = "activation"\n', "")).run(batch(0))
+    assert list(outputs) == ["probability"]
 
 
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
         (('input = "image"', 'input = "picture"'), r"no input 'picture': \['image'\]"),
-        (('output = "probability"', 'output = "score"'), "no output 'score'"),
+        (('output = "probability"', 'output = "p"'), "no output 'p'"),
         (('activation = "activation"', 'activation = "cam"'), "no output 'cam'"),
     ],
 )
@@ -60,12 +61,12 @@ def test_a_name_that_the_graph_lacks_is_told_beside_those_it_has(
 
 @pytest.mark.parametrize("fault", [Fault.FIXED_BATCH, Fault.LARGER])
 def test_a_graph_of_another_size_is_no_match_for_its_manifest(tmp_path: Path, fault: Fault) -> None:
-    with pytest.raises(ManifestError, match=r"takes \[.*\], .* make \[2, 1, 32, 32\]"):
+    with pytest.raises(ManifestError, match=r"takes \[.*\], .* makes \[2, 1, 32, 32\]"):
         model(tmp_path, fault=fault)
 
 
 def test_channels_are_compared_too(tmp_path: Path) -> None:
-    with pytest.raises(ManifestError, match=r"make \[2, 3, 32, 32\]"):
+    with pytest.raises(ManifestError, match=r"makes \[2, 3, 32, 32\]"):
         model(tmp_path, ("channels = 1", "channels = 3"))
 
 
@@ -97,7 +98,7 @@ def test_a_graph_that_fails_on_a_picture_may_be_tried_again(
     with pytest.raises(ModelError, match=message) as caught:
         loaded.run(batch(1.0))
     assert caught.value.retryable
-    np.testing.assert_allclose(loaded.run(batch(0.0)).probabilities, 0.5)
+    np.testing.assert_allclose(loaded.run(batch(0.0))["probability"], 0.5)
 
 
 def test_a_tensor_of_the_wrong_size_is_a_model_error(tmp_path: Path) -> None:
