@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
 
-from sr.document import Origin, encoded, images_read
+from sr.document import encoded
 from sr.findings import Reading
 from sr.identity import Kind
 from sr.overlay import build_overlay
@@ -65,8 +65,8 @@ def build_results(
     Parameters
     ----------
     sources
-        Headers of the images that were read; Pixel Data is not needed. The UIDs of the reports
-        depend on all of them.
+        Headers of all images that were read, for a model that reads a series all its slices; Pixel
+        Data is not needed. The UIDs of the reports depend on all of them.
     pictures
         Displayed greyscale pictures by SOP Instance UID, as ``build_overlay`` takes them. An
         image without a picture gets no overlay.
@@ -80,7 +80,8 @@ def build_results(
     Raises
     ------
     SourceError
-        The sources do not belong to one study, or lack an image of the reading.
+        The sources do not belong to one study, lack an image of the reading, or are smaller than
+        its boxes say; or a picture is not a greyscale uint8 matrix.
     """
     report = encoded(build_report(sources, reading, when=when, predecessors=predecessors))
     text = build_text_report(sources, reading, when=when, predecessors=predecessors)
@@ -89,16 +90,11 @@ def build_results(
         for rank, each in enumerate([report, *fallback_reports(report)])
     ]
     objects.append(ResultObject(kind=Kind.TEXT, number=1, rank=0, dataset=text))
-    images = images_read(Origin(sources=sources, algorithm=reading.algorithm, when=when), reading)
-    for number, image in enumerate(reading.images, start=1):
-        if image.sop_instance_uid in pictures:
-            overlay = build_overlay(
-                images[image.sop_instance_uid],
-                pictures[image.sop_instance_uid],
-                image,
-                reading.algorithm,
-                when=when,
-                instance_number=number,
+    for index, image in enumerate(reading.images):
+        picture = pictures.get(image.sop_instance_uid)
+        if picture is not None:
+            overlay = build_overlay(sources, picture, reading, index, when=when)
+            objects.append(
+                ResultObject(kind=Kind.OVERLAY, number=index + 1, rank=0, dataset=overlay)
             )
-            objects.append(ResultObject(kind=Kind.OVERLAY, number=number, rank=0, dataset=overlay))
     return Results(tuple(objects))

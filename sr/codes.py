@@ -84,6 +84,8 @@ SOURCE_OF_MEASUREMENT = _dcm("121112", "Source of Measurement")
 PROBABILITY = _dcm("122157", "Probability")
 ABNORMAL_PROBABILITY = Code("PROB-ABNORMAL", PRIVATE_SCHEME, "Probability of abnormality")
 OPERATING_POINT = Code("OPERATING-POINT", PRIVATE_SCHEME, "Operating point")
+IMAGES_READ = Code("IMAGES-READ", PRIVATE_SCHEME, "Number of images read")
+REGIONS_MARKED = Code("REGIONS-MARKED", PRIVATE_SCHEME, "Number of regions marked")
 NORMALITY = _dcm("121402", "Normality")
 _NORMALITY = {
     Normality.NORMAL: _sct("17621005", "Normal"),
@@ -92,6 +94,23 @@ _NORMALITY = {
 }
 QUALITATIVE_EVALUATIONS = Code("C0034375", "UMLS", "Qualitative Evaluations")
 COMMENT = _dcm("121106", "Comment")
+
+# Regions (PS3.16 TID 1410, CID 219)
+IMAGE_REGION = _dcm("111030", "Image Region")
+GEOMETRIC_PURPOSE = _dcm("130400", "Geometric purpose of region")
+BOUNDED_BY = _sct("75958009", "Bounded by")
+OUTLINE = _dcm("111041", "Outline")
+AREA = _sct("42798000", "Area")
+COVERED_SHARE = Code("COVERED-SHARE", PRIVATE_SCHEME, "Covered share of the image")
+
+# Urgency. PS3.16 CID 7035 has the classes, but no template names the question.
+URGENCY = _sct("103391001", "Urgency")
+ACTIONABLE = Code("ACTIONABLE", PRIVATE_SCHEME, "Actionable Finding Classification")
+_ACTIONABLE = {
+    1: Code("RID49480", "RADLEX", "ACR Category 1 Actionable Finding"),
+    2: Code("RID49481", "RADLEX", "ACR Category 2 Actionable Finding"),
+    3: Code("RID49482", "RADLEX", "ACR Category 3 Actionable Finding"),
+}
 
 # Basic report (PS3.16 TID 2000, CID 7001, CID 7002)
 CURRENT_PROCEDURE_DESCRIPTIONS = _dcm("121064", "Current Procedure Descriptions")
@@ -112,6 +131,9 @@ PERCENT = Code("%", "UCUM", "Percent")
 PIXELS = Code("{pixels}", "UCUM", "Pixels")
 NO_UNITS = Code("1", "UCUM", "no units")
 MILLIMETRE = Code("mm", "UCUM", "mm")
+SQUARE_MILLIMETRE = Code("mm2", "UCUM", "mm2")
+IMAGES = Code("{images}", "UCUM", "images")
+REGIONS = Code("{regions}", "UCUM", "regions")
 
 # Findings that the reference models name; a model package may bring others in its manifest.
 NORMAL = _NORMALITY[Normality.NORMAL]
@@ -141,6 +163,11 @@ def modality(value: str) -> Code:
     return _MODALITIES.get(value, OTHER_MODALITY)
 
 
+def actionable(category: int) -> Code:
+    """Return the coded ACR category of an actionable finding (PS3.16 CID 7035), 1 to 3."""
+    return _ACTIONABLE[category]
+
+
 def class_probability(finding: Code, label: str) -> Code:
     """Name the probability of one class among several in a group.
 
@@ -154,10 +181,30 @@ def class_probability(finding: Code, label: str) -> Code:
     label
         The class's name for people; cut to what Code Meaning holds.
     """
-    value = f"P-{finding.value}"
+    return _derived("P", finding.value, f"Probability of {in_sentence(label)}")
+
+
+def level_probability(scale: Code, level: int, label: str) -> Code:
+    """Name the probability of one level of an ordinal scale; ``level`` counts from 0."""
+    return _derived(f"L{level}", scale.value, f"{scale.meaning}: probability of {label}")
+
+
+def class_area(finding: Code, label: str) -> Code:
+    """Name the area of all that one class covers on an image."""
+    return _derived("A", finding.value, f"Area of {in_sentence(label)}")
+
+
+def class_share(finding: Code, label: str) -> Code:
+    """Name the share of the image that one class covers."""
+    return _derived("S", finding.value, f"Share of the image covered by {in_sentence(label)}")
+
+
+def _derived(prefix: str, of: str, meaning: str) -> Code:
+    """Return a private code made of another one's value, or of a hash of it if it is long."""
+    value = f"{prefix}-{of}"
     if len(value) > _SH_LIMIT:
-        value = f"P-{uuid5(NAMESPACE_DNS, finding.value).hex[: _SH_LIMIT - 2]}"
-    return Code(value, PRIVATE_SCHEME, f"Probability of {in_sentence(label)}"[:_LO_LIMIT])
+        value = f"{prefix}-{uuid5(NAMESPACE_DNS, of).hex}"[:_SH_LIMIT]
+    return Code(value, PRIVATE_SCHEME, meaning[:_LO_LIMIT])
 
 
 def scale_unit(lowest: float, highest: float) -> Code:

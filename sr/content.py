@@ -21,6 +21,7 @@ from highdicom.sr import (
     TextContentItem,
     UIDRefContentItem,
 )
+from numpy.typing import NDArray
 from pydicom import Dataset
 from pydicom.sequence import Sequence
 from pydicom.sr.coding import Code
@@ -106,9 +107,29 @@ def point(name: Code, column: float, row: float, source: Dataset) -> Dataset:
     source
         The image.
     """
-    item = ScoordContentItem(
-        name, "POINT", np.array([[column, row]]), relationship_type=Relation.CONTAINS
-    )
+    return _coordinates(name, "POINT", np.array([[column, row]]), source)
+
+
+def polyline(name: Code, points: NDArray[np.float64], source: Dataset) -> Dataset:
+    """Return a SCOORD item: a polyline selected from an image, closed if it ends as it starts.
+
+    Parameters
+    ----------
+    name
+        What the polyline is.
+    points
+        Shape (n, 2): column, row, in pixels as for ``point``.
+    source
+        The image.
+    """
+    # Hundredths of a pixel: GraphicData is in single precision.
+    return _coordinates(name, "POLYLINE", points.round(2), source)
+
+
+def _coordinates(
+    name: Code, graphic_type: str, points: NDArray[np.float64], source: Dataset
+) -> Dataset:
+    item = ScoordContentItem(name, graphic_type, points, relationship_type=Relation.CONTAINS)
     return _with_children(item, [image(source, Relation.SELECTED_FROM)])
 
 

@@ -14,7 +14,7 @@ from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from sr import codes
 from sr.content import sop_reference
-from sr.findings import Algorithm, Reading
+from sr.findings import Algorithm, Probability, Reading
 from sr.identity import (
     IMPLEMENTATION_CLASS_UID,
     IMPLEMENTATION_VERSION_NAME,
@@ -87,6 +87,7 @@ def new_result(
     modality: str,
     series_uid: UID,
     texts: Iterable[str],
+    purpose: str = "instance",
 ) -> Dataset:
     """Start a result object: everything but its content.
 
@@ -104,11 +105,13 @@ def new_result(
         Series Instance UID, never that of a source.
     texts
         All free text from the reading that the object will hold (see ``put_patient_and_study``).
+    purpose
+        What tells the object from others of its kind with the same origin.
     """
     result = Dataset()
     put_patient_and_study(result, origin.first, [*algorithm_texts(origin.algorithm), *texts])
     result.SOPClassUID = sop_class
-    result.SOPInstanceUID = origin.uid(kind, "instance")
+    result.SOPInstanceUID = origin.uid(kind, purpose)
     result.InstanceNumber = 1
     result.Modality = modality
     result.SeriesInstanceUID = series_uid
@@ -127,13 +130,23 @@ def images_read(origin: Origin, reading: Reading) -> Mapping[str, Dataset]:
     Raises
     ------
     SourceError
-        An image of the reading is not among the sources.
+        An image of the reading is not among the sources, or a box does not lie on its image.
     """
     by_uid = {str(source.SOPInstanceUID): source for source in origin.sources}
     missing = [each for each in reading.images if each.sop_instance_uid not in by_uid]
     if missing:
         raise SourceError(f"{len(missing)} images of the reading are not among the sources")
-    return {each.sop_instance_uid: by_uid[each.sop_instance_uid] for each in reading.images}
+    images = {each.sop_instance_uid: by_uid[each.sop_instance_uid] for each in reading.images}
+    for each in reading.images:
+        source = images[each.sop_instance_uid]
+        if any(box.right > source.Columns or box.bottom > source.Rows for box in each.regions):
+            raise SourceError("a box of the reading reaches beyond its image")
+    return images
+
+
+def evidence(origin: Origin, reading: Reading, images: Mapping[str, Dataset]) -> list[Dataset]:
+    """Return the images that a document stands on: those shown, or all of a series read whole."""
+    return list(images.values()) if reading.study is None else list(origin.sources)
 
 
 def algorithm_texts(algorithm: Algorithm) -> list[str]:
@@ -144,11 +157,25 @@ def algorithm_texts(algorithm: Algorithm) -> list[str]:
 def reading_texts(reading: Reading) -> list[str]:
     """Return the free text that a reading brings into a report."""
     texts = [reading.procedure.meaning]
+    if reading.urgency is not None:
+        texts.append(reading.urgency.statement)
+    answers = [reading.study, *reading.images]
+    for answer in (each for each in answers if each is not None):
+        texts += _probability_texts(answer.probabilities)
+        if answer.decision is not None:
+            texts += _probability_texts([answer.decision.leading])
     for image in reading.images:
-        for each in (*image.probabilities, image.decision.leading):
-            texts += [each.label, each.finding.meaning]
         texts += [each.name.meaning for each in image.scores]
+        for grade in image.grades:
+            texts += [grade.name.meaning, *_probability_texts(grade.levels)]
+        texts += _probability_texts([each.finding for each in image.regions])
+        for segment in image.segments:
+            texts += [segment.label, segment.finding.meaning]
     return texts
+
+
+def _probability_texts(probabilities: Iterable[Probability]) -> list[str]:
+    return [text for each in probabilities for text in (each.label, each.finding.meaning)]
 
 
 def _put_times(result: Dataset, local: datetime) -> None:
@@ -184,7 +211,7 @@ def put_document(
     origin
         What it is made of.
     referenced
-        The images that the content tree refers to.
+        The images that it stands on, among them all that the content tree refers to.
     predecessors
         Earlier documents that this one replaces.
     """
@@ -193,9 +220,9 @@ def put_document(
     result.VerificationFlag = "UNVERIFIED"
     result.PerformedProcedureCodeSequence = DicomSequence()
     result.ReferencedPerformedProcedureStepSequence = DicomSequence()
-    result.CurrentRequestedProcedureEvidenceSequence = _evidence(referenced)
+    result.CurrentRequestedProcedureEvidenceSequence = _instances(referenced)
     if predecessors:
-        result.PredecessorDocumentsSequence = _evidence(predecessors)
+        result.PredecessorDocumentsSequence = _instances(predecessors)
     request = _request(origin.first)
     if request is not None:
         result.ReferencedRequestSequence = DicomSequence([request])
@@ -204,7 +231,7 @@ def put_document(
         result.CodingSchemeIdentificationSequence = DicomSequence(schemes)
 
 
-def _evidence(instances: Sequence[Dataset]) -> DicomSequence:
+def _instances(instances: Sequence[Dataset]) -> DicomSequence:
     """Return a Hierarchical SOP Instance Reference (PS3.3 C.17.2.1), in the order given."""
     studies: dict[str, dict[str, list[Dataset]]] = {}
     for instance in instances:

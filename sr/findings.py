@@ -307,6 +307,12 @@ class StudyAnswer:
         if self.images_read < 1:
             raise FindingError("a study answer stands on at least one image")
 
+    def finding_on(self, image: ImageReading) -> float | None:
+        """Return the probability of the study's leading finding on one image, if it was told."""
+        leading = self.decision.leading.finding
+        found = (each.value for each in image.probabilities if each.finding == leading)
+        return next(found, None)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
@@ -343,3 +349,23 @@ class Reading:
             raise FindingError("a reading has at most one entry per image")
         if self.study is not None and not uids.issuperset(self.study.suspicious):
             raise FindingError("each suspicious image needs an entry of its own")
+
+    @property
+    def is_of_study(self) -> bool:
+        """Whether it says something about the study as a whole, beside its images."""
+        return self.study is not None or self.urgency is not None
+
+    def decision_on(self, image: ImageReading) -> Decision | None:
+        """Return what was decided on an image: its own answer, else that on its study."""
+        if image.decision is None and self.study is not None:
+            return self.study.decision
+        return image.decision
+
+    def numbered_regions(self, image: ImageReading) -> list[tuple[int, Region]]:
+        """Return the boxes of an image with their numbers, which count through all images."""
+        before = 0
+        for each in self.images:
+            if each.sop_instance_uid == image.sop_instance_uid:
+                break
+            before += len(each.regions)
+        return list(enumerate(image.regions, start=before + 1))

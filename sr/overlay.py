@@ -2,42 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 import numpy as np
 from highdicom.sr import CodedConcept
 from numpy.typing import NDArray
 from pydicom import DataElement, Dataset
-from pydicom.sequence import Sequence
+from pydicom.sequence import Sequence as DicomSequence
 from pydicom.tag import Tag
 from pydicom.uid import SecondaryCaptureImageStorage
-from pydicom.valuerep import DSfloat
 
-from sr import codes
+from sr import codes, wording
 from sr.content import sop_reference
-from sr.document import Origin, new_result
-from sr.findings import Algorithm, ImageReading
+from sr.document import Origin, images_read, new_result
+from sr.findings import Reading
+from sr.geometry import put_geometry
 from sr.identity import Kind, result_uid
-from sr.patient import SourceError, orientation, put_copy, spacing
-from sr.picture import Drawing, draw
+from sr.legend import Caption
+from sr.patient import SourceError, image_area, instance_number, put_copy
+from sr.picture import draw
 
 # PS3.16 Annex L: parts of the body that are not paired, and so have no Laterality.
-_UNPAIRED = frozenset({"ABDOMEN", "CHEST", "HEAD", "SKULL"})
+_UNPAIRED = frozenset(
+    {"ABDOMEN", "BRAIN", "CHEST", "HEAD", "HEADNECK", "NECK", "PELVIS", "SKULL", "WHOLEBODY"}
+)
 _PIXEL_DATA = Tag(0x7FE0, 0x0010)
 _DERIVATION = (
-    "Source image in its display window, resized, with a heat map of model activation, the "
-    "model's answer and a notice added by wetread. Not for diagnosis."
+    "Source image in its display window, resized, with what the model marked on it, the model's "
+    "answer and a notice added by wetread. Not for diagnosis."
 )
 
 
 def build_overlay(
-    source: Dataset,
+    sources: Sequence[Dataset],
     picture: NDArray[np.uint8],
-    image: ImageReading,
-    algorithm: Algorithm,
+    reading: Reading,
+    index: int = 0,
     *,
     when: datetime,
-    instance_number: int = 1,
 ) -> Dataset:
     """Build the overlay of one image: an RGB Secondary Capture (PS3.3 A.8.1).
 
@@ -45,50 +48,67 @@ def build_overlay(
 
     Parameters
     ----------
-    source
-        Header of the image; Pixel Data is not needed.
+    sources
+        Headers of the images that were read, in any order; Pixel Data is not needed.
     picture
         The image as a viewer displays it: shape (Rows, Columns), uint8, 0 black to 255 white,
         windowed, MONOCHROME1 already inverted.
-    image
-        What the model says about it.
-    algorithm
-        The model.
+    reading
+        What the model says.
+    index
+        Which of the reading's images is shown, from 0; the overlays of a series are numbered so.
     when
         When it was said, with time zone.
-    instance_number
-        Number within the series of overlays of this study and model, from 1.
 
     Raises
     ------
     SourceError
-        The source cannot be referred to, the reading is of another image, or the picture is not
-        a greyscale uint8 matrix.
+        The sources do not belong to one study, lack an image of the reading, or are smaller than
+        its boxes say; or the picture is not a greyscale uint8 matrix.
     """
-    origin = Origin(sources=[source], algorithm=algorithm, when=when)
-    if image.sop_instance_uid != source.SOPInstanceUID:
-        raise SourceError("the reading is of another image than the source")
     if picture.ndim != 2 or picture.size == 0 or picture.dtype != np.uint8:
         raise SourceError(
             f"the picture has shape {picture.shape}, type {picture.dtype}; "
             "it must be (rows, columns), uint8"
         )
-    # The series hangs on the study, so an image that comes late joins the others' series.
-    series_uid = result_uid([str(source.StudyInstanceUID)], algorithm, Kind.OVERLAY, "series")
-    result = new_result(
-        origin,
+    origin = Origin(sources=sources, algorithm=reading.algorithm, when=when)
+    image = reading.images[index]
+    source = images_read(origin, reading)[image.sop_instance_uid]
+    result = _new_overlay(origin, source, reading)
+    result.InstanceNumber = index + 1
+    place = "" if reading.study is None else _place(source, reading, index)
+    caption = Caption(reading=reading, image=image, place=place, image_area=image_area(source))
+    drawing = draw(picture, caption)
+    _put_derivation(result, source)
+    put_geometry(result, source, drawing)
+    _put_pixels(result, drawing.pixels)
+    return result
+
+
+def _new_overlay(origin: Origin, source: Dataset, reading: Reading) -> Dataset:
+    """Start an overlay; its UIDs depend on what it tells of: the study, or this image alone."""
+    if reading.is_of_study:
+        made_of, purpose = origin, f"instance {source.SOPInstanceUID}"
+        series_uid = origin.uid(Kind.OVERLAY, "series")
+    else:
+        made_of = Origin(sources=[source], algorithm=origin.algorithm, when=origin.when)
+        purpose = "instance"
+        # The series hangs on the study, so an image that comes late joins the others' series.
+        study_uid = str(source.StudyInstanceUID)
+        series_uid = result_uid([study_uid], origin.algorithm, Kind.OVERLAY, "series")
+    return new_result(
+        made_of,
         Kind.OVERLAY,
         SecondaryCaptureImageStorage,
         modality="OT",
         series_uid=series_uid,
         texts=(),
+        purpose=purpose,
     )
-    result.InstanceNumber = instance_number
-    drawing = draw(picture, image, algorithm)
-    _put_derivation(result, source)
-    _put_geometry(result, source, drawing)
-    _put_pixels(result, drawing.pixels)
-    return result
+
+
+def _place(source: Dataset, reading: Reading, index: int) -> str:
+    return wording.slice_place(index + 1, len(reading.images), instance_number(source))
 
 
 def _put_derivation(result: Dataset, source: Dataset) -> None:
@@ -98,8 +118,8 @@ def _put_derivation(result: Dataset, source: Dataset) -> None:
     result.DerivationDescription = _DERIVATION
     reference = sop_reference(source)
     purpose = CodedConcept.from_code(codes.SOURCE_IMAGE)
-    reference.PurposeOfReferenceCodeSequence = Sequence([purpose])
-    result.SourceImageSequence = Sequence([reference])
+    reference.PurposeOfReferenceCodeSequence = DicomSequence([purpose])
+    result.SourceImageSequence = DicomSequence([reference])
     # The bands name nobody, but the source's own pixels may.
     result.BurnedInAnnotation = "YES" if source.get("BurnedInAnnotation") == "YES" else "NO"
     lossy = source.get("LossyImageCompression") == "01"
@@ -112,19 +132,6 @@ def _put_derivation(result: Dataset, source: Dataset) -> None:
         put_copy(result, source, "BodyPartExamined")
     else:
         put_copy(result, source, "Laterality")  # type 2C beside any other part, known or not
-
-
-def _put_geometry(result: Dataset, source: Dataset, drawing: Drawing) -> None:
-    """Write orientation and, if the source is calibrated, the spacing of the resized picture."""
-    result.PatientOrientation = orientation(source)
-    # Imager Pixel Spacing is measured at the detector and says nothing about the patient.
-    distances = spacing(source, "PixelSpacing")
-    if distances is not None:
-        scales = (drawing.row_scale, drawing.column_scale)
-        result.PixelSpacing = [
-            DSfloat(distance / scale, auto_format=True)
-            for distance, scale in zip(distances, scales, strict=True)
-        ]
 
 
 def _put_pixels(result: Dataset, pixels: NDArray[np.uint8]) -> None:

@@ -217,3 +217,21 @@ def orientation(source: Dataset) -> list[str]:
     value = source.get("PatientOrientation")
     values = [] if value is None or isinstance(value, str) else [str(each) for each in value]
     return values if len(values) == 2 and all(values) else []
+
+
+def image_area(source: Dataset) -> float | None:
+    """Return the area of an image in mm2; None unless it is calibrated (Pixel Spacing)."""
+    # Imager Pixel Spacing is measured at the detector and says nothing about the patient.
+    distances = spacing(source, "PixelSpacing")
+    if distances is None:
+        return None
+    return float(distances[0] * source.Rows * distances[1] * source.Columns)
+
+
+def instance_number(source: Dataset) -> int | None:
+    """Return the number that a viewer shows for an image; None if absent or malformed."""
+    try:
+        value = source.get("InstanceNumber")
+        return None if value is None or value == "" else int(value)
+    except (TypeError, ValueError):  # values are parsed on access
+        return None

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from pydicom import Dataset
 from pydicom.uid import BasicTextSRStorage
 
-from sr import codes, wording
+from sr import codes, paragraphs, wording
 from sr.content import Relation, container, image, put_root, text
 from sr.context import observation_context
-from sr.document import Origin, images_read, new_result, put_document, reading_texts
-from sr.findings import ImageReading, Reading
+from sr.document import (
+    Origin,
+    evidence,
+    images_read,
+    new_result,
+    put_document,
+    reading_texts,
+)
+from sr.findings import Reading, StudyAnswer
 from sr.identity import SOFTWARE_VERSION, Kind
+from sr.patient import image_area, instance_number
 
 
 def build_text_report(
@@ -23,7 +31,9 @@ def build_text_report(
     when: datetime,
     predecessors: Sequence[Dataset] = (),
 ) -> Dataset:
-    """Build a short preliminary report (PS3.16 TID 2000), one paragraph per image.
+    """Build a short preliminary report (PS3.16 TID 2000).
+
+    It has one paragraph per image, or one for a study that was read as a whole.
 
     Parameters
     ----------
@@ -39,7 +49,8 @@ def build_text_report(
     Raises
     ------
     SourceError
-        The sources do not belong to one study, or lack an image of the reading.
+        The sources do not belong to one study, lack an image of the reading, or are smaller than
+        its boxes say.
     """
     origin = Origin(sources=sources, algorithm=reading.algorithm, when=when)
     images = images_read(origin, reading)
@@ -53,44 +64,66 @@ def build_text_report(
     )
     sections = _sections(images, reading)
     put_root(result, codes.DIAGNOSTIC_IMAGING_REPORT, "2000", [*observation_context(), *sections])
-    put_document(result, origin, list(images.values()), predecessors)
+    put_document(result, origin, evidence(origin, reading, images), predecessors)
     return result
 
 
 def _sections(images: Mapping[str, Dataset], reading: Reading) -> list[Dataset]:
     """Return the sections (PS3.16 CID 7001) in the order in which a radiologist dictates them."""
-    places = _places(images, reading)
-    pairs = list(zip(reading.images, places, strict=True))
-    findings = [_finding(images[each.sop_instance_uid], each, place) for each, place in pairs]
-    impressions = [text(codes.IMPRESSION, wording.impression(each, place)) for each, place in pairs]
+    if reading.study is None:
+        findings, impressions = _by_image(images, reading)
+    else:
+        findings, impressions = _as_study(images, reading, reading.study)
     procedure = text(codes.PROCEDURE_DESCRIPTION, _procedure(reading))
     return [
         container(codes.CURRENT_PROCEDURE_DESCRIPTIONS, [procedure]),
         container(codes.FINDINGS, findings),
-        container(codes.IMPRESSIONS, impressions),
+        container(codes.IMPRESSIONS, [text(codes.IMPRESSION, each) for each in impressions]),
         container(codes.RECOMMENDATIONS, [text(codes.RECOMMENDATION, wording.NOTICE)]),
     ]
 
 
-def _finding(source: Dataset, reading: ImageReading, place: str) -> Dataset:
-    evidence = image(source, Relation.INFERRED_FROM)
-    return text(codes.FINDING, wording.finding(reading, place), children=[evidence])
+def _by_image(images: Mapping[str, Dataset], reading: Reading) -> tuple[list[Dataset], list[str]]:
+    """Return findings and impressions of a model that reads image by image."""
+    findings, impressions = [], paragraphs.urgency_impression(reading)
+    for index, each in enumerate(reading.images, start=1):
+        source = images[each.sop_instance_uid]
+        view = str(source.get("ViewPosition") or "")
+        place, area = wording.place(index, len(reading.images), view), image_area(source)
+        told = paragraphs.image_finding(reading, each, place, area)
+        findings.append(_finding(told, [source]))
+        impressions.append(paragraphs.image_impression(reading, each, place, area))
+    return findings, impressions
+
+
+def _as_study(
+    images: Mapping[str, Dataset], reading: Reading, study: StudyAnswer
+) -> tuple[list[Dataset], list[str]]:
+    """Return finding and impression of a model that reads a series."""
+    by_uid = {each.sop_instance_uid: each for each in reading.images}
+    suspicious = []
+    for uid in study.suspicious:
+        number = instance_number(images[uid])
+        name = f"number {list(images).index(uid) + 1} of those shown"
+        named = name if number is None else f"instance {number}"
+        suspicious.append((named, study.finding_on(by_uid[uid])))
+    told = paragraphs.study_finding(reading, study, suspicious)
+    return [_finding(told, images.values())], [paragraphs.study_impression(reading, study)]
+
+
+def _finding(told: str, sources: Iterable[Dataset]) -> Dataset:
+    basis = [image(source, Relation.INFERRED_FROM) for source in sources]
+    return text(codes.FINDING, told, children=basis)
 
 
 def _procedure(reading: Reading) -> str:
     algorithm = reading.algorithm
-    count = len(reading.images)
+    if reading.study is None:
+        count, thing = len(reading.images), "image"
+    else:
+        count, thing = reading.study.images_read, "slice"
     return (
-        f"{reading.procedure.meaning}; {count} image{'s' if count > 1 else ''} read by "
+        f"{reading.procedure.meaning}; {count} {thing}{'s' if count > 1 else ''} read by "
         f"{algorithm.title} (model {algorithm.name}, version {algorithm.version}, "
         f"{algorithm.manufacturer}; wetread {SOFTWARE_VERSION}). {wording.DISCLAIMER}."
     )
-
-
-def _places(images: Mapping[str, Dataset], reading: Reading) -> list[str]:
-    """Name each image as a person finds it: its number among the images, its view, if stated."""
-    total = len(reading.images)
-    return [
-        wording.place(index, total, str(images[each.sop_instance_uid].get("ViewPosition") or ""))
-        for index, each in enumerate(reading.images, start=1)
-    ]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from sr.findings import ImageReading, Normality, Score
+from collections.abc import Iterable, Sequence
+
+from sr.findings import Decision, Grade, Normality, Probability, Region, Score, Segment, Urgency
 
 DISCLAIMER = "AI screening - not for diagnosis - the physician decides"
 NOTICE = (
@@ -10,11 +12,9 @@ NOTICE = (
     "Not for diagnosis: it may miss disease and may call disease where there is none. "
     "The physician reads the images and makes the decision."
 )
-_SUMMARY = {
-    Normality.NORMAL: "No abnormality called by the model. This does not exclude disease.",
-    Normality.ABNORMAL: "Called abnormal by the model. Prompt review is suggested.",
-    Normality.INDETERMINATE: "The model could not decide. Please read without an AI result.",
-}
+MEASURED_ONLY = "MEASURED ONLY"
+_WITHIN = {1: "minutes", 2: "hours", 3: "days"}  # the ACR's categories of actionable findings
+_SQUARE_CENTIMETRE = 100.0  # mm2
 
 
 def percent(probability: float) -> str:
@@ -31,29 +31,40 @@ def percent_value(probability: float) -> str:
     return f"{100 * probability:.2f}"
 
 
-def score(value: Score) -> str:
-    """Return a score with its scale: ``"Opacity score 3.2 (scale 0 to 6)"``."""
-    span = f"scale {value.lowest:g} to {value.highest:g}"
-    return f"{value.name.meaning} {value.value:.1f} ({span})"
-
-
-def headline(image: ImageReading) -> str:
-    """Return the answer in a few words: ``"ABNORMAL, most likely pneumonia (71.3 %)"``."""
-    answer = image.decision.normality.value.upper()
-    leading = image.decision.leading
-    if image.decision.normality is not Normality.ABNORMAL:
-        return answer
-    return f"{answer}, most likely {in_sentence(leading.label)} ({percent(leading.value)})"
-
-
 def in_sentence(label: str) -> str:
     """Return a label without its capital, unless it is an abbreviation: ``"COVID-19"`` stays."""
     return label[:1].lower() + label[1:] if label[1:2].islower() else label
 
 
-def operating_point(image: ImageReading) -> str:
+def sentence(text: str) -> str:
+    """Return a text with a full stop, unless it ends like a sentence already."""
+    return text if text.endswith((".", "!", "?")) else f"{text}."
+
+
+# -- answers --
+
+
+def headline(decision: Decision | None) -> str:
+    """Return an answer in a few words: ``"ABNORMAL, most likely pneumonia (71.3 %)"``."""
+    if decision is None:
+        return MEASURED_ONLY
+    answer = decision.normality.value.upper()
+    if decision.normality is not Normality.ABNORMAL:
+        return answer
+    leading = decision.leading
+    return f"{answer}, most likely {in_sentence(leading.label)} ({percent(leading.value)})"
+
+
+def urgency(value: Urgency) -> str:
+    """Return how urgent a study is: ``"ACR category 2, within hours: Red triage tag."``."""
+    if value.category is None:
+        return sentence(value.statement)
+    within = f"ACR category {value.category}, within {_WITHIN[value.category]}"
+    return f"{within}: {sentence(value.statement)}"
+
+
+def operating_point(decision: Decision) -> str:
     """Return the probability that decided, beside the value that it was compared with."""
-    decision = image.decision
     compared = f"operating point {percent(decision.threshold)}"
     if decision.band is not None:
         low, high = (f"{100 * each:.1f}" for each in decision.band)
@@ -62,9 +73,58 @@ def operating_point(image: ImageReading) -> str:
     return f"Probability of abnormality {probability} ({compared})"
 
 
-def classes(image: ImageReading) -> str:
-    """Return all classes with their probabilities."""
-    return ", ".join(f"{each.label} {percent(each.value)}" for each in image.probabilities)
+def classes(probabilities: Iterable[Probability]) -> str:
+    """Return classes or levels with their probabilities."""
+    return ", ".join(f"{each.label} {percent(each.value)}" for each in probabilities)
+
+
+# -- measurements --
+
+
+def score(value: Score) -> str:
+    """Return a score with its scale: ``"Opacity score 3.2 (scale 0 to 6)"``."""
+    span = f"scale {value.lowest:g} to {value.highest:g}"
+    return f"{value.name.meaning} {value.value:.1f} ({span})"
+
+
+def grade(value: Grade) -> str:
+    """Return a grade with the level's probability: ``"Retinopathy grade: mild (71.0 %)"``."""
+    stated = value.stated
+    return f"{value.name.meaning}: {in_sentence(stated.label)} ({percent(stated.value)})"
+
+
+def region(number: int, value: Region) -> str:
+    """Return what a box marks: ``"1 mass 91.0 %"``; ``number`` stands beside it on the overlay."""
+    return f"{number} {in_sentence(value.finding.label)} {percent(value.finding.value)}"
+
+
+def marked(regions: Sequence[tuple[int, Region]]) -> str:
+    """Return what all boxes mark: ``"2 findings marked: 1 mass 91.0 %, 2 cyst 55.2 %"``."""
+    count = f"{len(regions)} finding{'s' if len(regions) > 1 else ''} marked"
+    return f"{count}: {', '.join(region(number, each) for number, each in regions)}"
+
+
+def covered(segment: Segment, image_area: float | None) -> str:
+    """Return how much a finding covers; ``image_area`` is in mm2, None if not calibrated.
+
+    ``"Lesion covers 12.4 cm2 (3.2 % of the image)"``, or the share alone.
+    """
+    if not segment.mask.any():
+        return f"No {in_sentence(segment.label)} outlined"
+    share = f"{percent(segment.share)} of the image"
+    if image_area is None:
+        return f"{segment.label} covers {share}"
+    return f"{segment.label} covers {area(segment.share * image_area)} ({share})"
+
+
+def area(value: float) -> str:
+    """Return an area given in mm2 for reading: ``"45 mm2"``, ``"12.4 cm2"``."""
+    if value >= _SQUARE_CENTIMETRE:
+        return f"{value / _SQUARE_CENTIMETRE:.1f} cm2"
+    return f"{value:.0f} mm2" if value >= 10 else f"{value:.1f} mm2"
+
+
+# -- names of images --
 
 
 def place(index: int, total: int, view: str) -> str:
@@ -76,18 +136,10 @@ def place(index: int, total: int, view: str) -> str:
     return f"Image{known}" if total == 1 else f"Image {index} of {total}{known}"
 
 
-def finding(image: ImageReading, place: str) -> str:
-    """Return one paragraph about one image; ``place`` tells it from the others."""
-    sentences = [
-        f"{place}: {headline(image)}.",
-        f"{operating_point(image)}.",
-        f"All classes: {classes(image)}.",
-    ]
-    if image.scores:
-        sentences.append(f"Severity: {', '.join(map(score, image.scores))}.")
-    return " ".join(sentences)
+def slice_place(index: int, total: int, instance: int | None) -> str:
+    """Return which slice a picture shows: ``"Slice 2 of 3 shown, instance 12"``.
 
-
-def impression(image: ImageReading, place: str) -> str:
-    """Return what one image amounts to, in one or two sentences."""
-    return f"{place}: {headline(image)}. {_SUMMARY[image.decision.normality]}"
+    ``instance`` is Instance Number (0020,0013), by which a viewer finds the slice.
+    """
+    shown = f"Slice {index} of {total} shown"
+    return shown if instance is None else f"{shown}, instance {instance}"

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from io import BytesIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
 from pydicom.dataset import FileMetaDataset
+from pydicom.sr.coding import Code
 from pydicom.uid import (
     ComputedRadiographyImageStorage,
+    CTImageStorage,
     DigitalXRayImageStorageForPresentation,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
@@ -19,7 +23,20 @@ from pydicom.uid import (
 )
 
 from sr import codes
-from sr.findings import Algorithm, Decision, ImageReading, Normality, Probability, Reading, Score
+from sr.findings import (
+    Algorithm,
+    Decision,
+    Grade,
+    ImageReading,
+    Normality,
+    Probability,
+    Reading,
+    Region,
+    Score,
+    Segment,
+    StudyAnswer,
+    Urgency,
+)
 
 WHEN = datetime(2026, 3, 4, 23, 30, 15, tzinfo=UTC)
 ALGORITHM = Algorithm(
@@ -134,6 +151,23 @@ def greek() -> Dataset:
     return source
 
 
+def ct_slice(number: int = 1) -> Dataset:
+    """Return the header of an axial slice of a head, 5 mm apart, its gantry tilted."""
+    source = radiograph(number)
+    source.SOPClassUID = CTImageStorage
+    source.Modality = "CT"
+    source.InstanceNumber = 10 + number
+    source.BodyPartExamined = "HEAD"
+    del source.ViewPosition, source.PatientOrientation, source.ImagerPixelSpacing
+    source.FrameOfReferenceUID = f"{STUDY_UID}.3"
+    source.ImagePositionPatient = ["-119.5", "-140.25", str(5 * number)]
+    source.ImageOrientationPatient = ["1", "0", "0", "0", "0.96", "-0.28"]
+    source.PixelSpacing = ["0.5", "0.45"]
+    source.SliceThickness = "5"
+    source.Rows, source.Columns = 256, 256
+    return source
+
+
 SOURCES: dict[str, Callable[[], Dataset]] = {
     "DX": radiograph,
     "CR MONOCHROME1": computed_radiograph,
@@ -142,6 +176,7 @@ SOURCES: dict[str, Callable[[], Dataset]] = {
     "Japanese": japanese,
     "Latin-1": latin,
     "UTF-8": greek,
+    "CT": ct_slice,
 }
 
 
@@ -204,3 +239,144 @@ def spot(row: int, column: int, side: int = 8) -> NDArray[np.float32]:
 def picture(source: Dataset, grey: int = 90) -> NDArray[np.uint8]:
     """Return an evenly grey displayed picture of the image's size."""
     return np.full((int(source.Rows), int(source.Columns)), grey, np.uint8)
+
+
+# -- one reading of every kind --
+
+MASS = Code("4147007", "SCT", "Mass")
+LESION = Code("52988006", "SCT", "Lesion")
+SEVERITY = (
+    Score(name=codes.GEOGRAPHIC_EXTENT, value=3.2, lowest=0, highest=8),
+    Score(name=codes.OPACITY_SCORE, value=2, lowest=0, highest=6),
+)
+RETINOPATHY = Grade(
+    name=Code("DR-GRADE", "99TEST", "Diabetic retinopathy grade"),
+    levels=tuple(
+        Probability(finding=Code(f"DR-{level}", "99TEST", label), label=label, value=value)
+        for level, (label, value) in enumerate(
+            [("None", 0.04), ("Mild", 0.1), ("Moderate", 0.71), ("Severe", 0.15)]
+        )
+    ),
+    level=2,
+)
+
+
+def box(left: float, top: float, right: float, bottom: float, *, value: float = 0.91) -> Region:
+    """Return a box around a mass."""
+    mass = Probability(finding=MASS, label="Mass", value=value)
+    return Region(finding=mass, left=left, top=top, right=right, bottom=bottom)
+
+
+def discs(*centres: tuple[float, float, float], side: int = 64) -> NDArray[np.bool_]:
+    """Return a mask of discs, each with row, column and radius in cells of the mask."""
+    rows, columns = np.mgrid[:side, :side]
+    mask = np.zeros((side, side), np.bool_)
+    for row, column, radius in centres:
+        mask |= (rows - row) ** 2 + (columns - column) ** 2 < radius**2
+    return mask
+
+
+def measured(source: Dataset, **parts: Any) -> ImageReading:
+    """Return a reading that decides nothing; ``parts`` are those of an image reading."""
+    return ImageReading(sop_instance_uid=str(source.SOPInstanceUID), **parts)
+
+
+def urgent(value: bool | None = True) -> Urgency:
+    """Return an urgency of each kind."""
+    statement = {True: "Red triage tag", False: "Can wait.", None: "Triage without AI result."}
+    return Urgency(urgent=value, category=2 if value else None, statement=statement[value])
+
+
+def series_reading(
+    sources: list[Dataset],
+    normality: Normality = Normality.ABNORMAL,
+    *,
+    urgency: Urgency | None = None,
+) -> Reading:
+    """Return the reading of a whole series: of its slices, the first three are shown."""
+    abnormal = {"normal": 0.06, "abnormal": 0.8712, "indeterminate": 0.5}[normality.value]
+    normal = Probability(finding=codes.NORMAL, label="Normal", value=round(1 - abnormal, 6))
+    bleeding = Probability(
+        finding=codes.INTRACRANIAL_HAEMORRHAGE, label="Intracranial haemorrhage", value=abnormal
+    )
+    shown = sources[:3]
+    images = tuple(
+        measured(
+            source, probabilities=(replace(bleeding, value=value),), heatmap=spot(2, index + 3)
+        )
+        for index, (source, value) in enumerate(zip(shown, (0.31, 0.573, 0.42), strict=False))
+    )
+    order = [images[each].sop_instance_uid for each in (1, 2, 0) if each < len(images)]
+    study = StudyAnswer(
+        decision=Decision(
+            normality=normality,
+            abnormal_probability=abnormal,
+            threshold=0.42,
+            leading=normal if normality is Normality.NORMAL else bleeding,
+        ),
+        probabilities=(normal, bleeding),
+        images_read=len(sources),
+        suspicious=() if normality is Normality.NORMAL else tuple(order),
+    )
+    return Reading(
+        algorithm=ALGORITHM,
+        procedure=Code("24725-4", "LN", "CT Head"),
+        images=images,
+        study=study,
+        urgency=urgency,
+    )
+
+
+def _detection() -> tuple[list[Dataset], Reading]:
+    source = radiograph()
+    found = replace(
+        image_reading(source),
+        probabilities=(),
+        regions=(box(20, 30, 90.5, 120), box(60, 100, 150, 180, value=0.62)),
+    )
+    return [source], reading(found)
+
+
+def _series(
+    normality: Normality, urgency: Urgency | None = None
+) -> Callable[[], tuple[list[Dataset], Reading]]:
+    def make() -> tuple[list[Dataset], Reading]:
+        sources = [ct_slice(number) for number in range(1, 5)]
+        return sources, series_reading(sources, normality, urgency=urgency)
+
+    return make
+
+
+def _images(
+    make: Callable[[], Dataset], *, urgency: Urgency | None = None, **parts: Any
+) -> Callable[[], tuple[list[Dataset], Reading]]:
+    def made() -> tuple[list[Dataset], Reading]:
+        source = make()
+        return [source], replace(reading(measured(source, **parts)), urgency=urgency)
+
+    return made
+
+
+def _screening() -> tuple[list[Dataset], Reading]:
+    sources = [radiograph(1), radiograph(2), radiograph(3)]
+    images = [
+        image_reading(source, normality, heatmap=spot(2, 5), scores=SEVERITY)
+        for source, normality in zip(sources, Normality, strict=True)
+    ]
+    return sources, replace(reading(*images), urgency=urgent())
+
+
+_LESIONS = Segment(finding=LESION, label="Lesion", mask=discs((20, 20, 9), (50, 44, 5), (0, 63, 4)))
+_NOTHING = Segment(finding=LESION, label="Lesion", mask=np.zeros((8, 8), np.bool_))
+
+READINGS: dict[str, Callable[[], tuple[list[Dataset], Reading]]] = {
+    "classification": _screening,
+    "scores only": _images(radiograph, scores=SEVERITY),
+    "grade": _images(radiograph, grades=(RETINOPATHY,), urgency=urgent(None)),
+    "detection": _detection,
+    "segmentation": _images(radiograph, segments=(_LESIONS,)),
+    "calibrated segmentation": _images(computed_radiograph, segments=(_LESIONS, _NOTHING)),
+    "abnormal study": _series(Normality.ABNORMAL, urgent()),
+    "normal study": _series(Normality.NORMAL, urgent(False)),
+    "indeterminate study": _series(Normality.INDETERMINATE, urgent(None)),
+}

@@ -1,0 +1,206 @@
+"""The bands of text above and below the picture; none of it identifies the patient."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from sr import wording
+from sr.findings import Decision, Grade, ImageReading, Normality, Reading, Score, Urgency
+from sr.heatmap import CONTOUR_AT, VISIBLE_FROM, palette
+from sr.identity import SOFTWARE_VERSION
+from sr.lettering import (
+    AMBER,
+    BAND,
+    GREY,
+    VERMILION,
+    WHITE,
+    Badge,
+    Colour,
+    Gauge,
+    Line,
+    Row,
+    Swatch,
+    draw_stack,
+    font,
+    stack_height,
+    wrapped,
+)
+from sr.marks import mark_colours
+
+_ANSWER: dict[Normality, Colour] = {  # orange and blue differ for everyone
+    Normality.NORMAL: (110, 190, 255),
+    Normality.ABNORMAL: (255, 150, 40),
+    Normality.INDETERMINATE: (225, 225, 140),
+}
+_GAUGE = (110, 190, 255)
+_LOOKED_AT = "Where the model looked, not how far disease extends."
+_MARKED = "Boxes and outlines are the model's. They may be wrong, and may miss disease."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Caption:
+    """What a legend tells of.
+
+    Attributes
+    ----------
+    reading, image
+        What the model says, and the one of its images that is shown.
+    place
+        Which slice of a series is shown; empty for a model that reads image by image.
+    image_area
+        In mm2; None if the image is not calibrated.
+    """
+
+    reading: Reading
+    image: ImageReading
+    place: str = ""
+    image_area: float | None = None
+
+
+def banner(width: int) -> Image.Image:
+    """Draw the upper band: the notice that this is no diagnosis."""
+    size = max(14, width // 32)
+    band = Image.new("RGB", (width, round(size * 1.9)), BAND)
+    draw_on = ImageDraw.Draw(band)
+    middle = (width / 2, band.height / 2)
+    draw_on.text(middle, wording.DISCLAIMER, fill=AMBER, font=font(size), anchor="mm")
+    draw_on.line((0, band.height - 1, width, band.height - 1), fill=AMBER)
+    return band
+
+
+def legend(width: int, caption: Caption, *, with_scale: bool) -> Image.Image:
+    """Draw the lower band: the answer on the left, notes and the heat map's scale on the right."""
+    size = max(13, width // 46)
+    margin = size
+    right_width = round(width * 0.3)
+    right = width - margin - right_width
+    answer = _answer_rows(caption, size, right - 2 * margin)
+    notes = _note_rows(caption.image, size, right_width, with_scale=with_scale)
+    made_by = wrapped(_maker(caption), round(0.85 * size), GREY, width - 2 * margin)
+    scale_height = 4 * size if with_scale else 0
+    upper = margin + max(stack_height(answer), scale_height + stack_height(notes))
+    band = Image.new("RGB", (width, upper + stack_height(made_by) + margin), BAND)
+    draw_on = ImageDraw.Draw(band)
+    if with_scale:
+        _draw_scale(band, right, margin, right_width, size)
+    draw_stack(draw_on, margin, margin, answer)
+    draw_stack(draw_on, right, margin + scale_height, notes)
+    draw_stack(draw_on, margin, upper, made_by)
+    return band
+
+
+def _maker(caption: Caption) -> str:
+    algorithm = caption.reading.algorithm
+    return (
+        f"{algorithm.title} - {algorithm.name} {algorithm.version}, "
+        f"{algorithm.manufacturer} - wetread {SOFTWARE_VERSION}"
+    )
+
+
+# -- the answer --
+
+
+def _answer_rows(caption: Caption, size: int, room: int) -> list[Row]:
+    reading, image = caption.reading, caption.image
+    rows: list[Row] = []
+    if reading.urgency is not None:
+        rows += _urgency_rows(reading.urgency, size, room)
+    if reading.study is None:
+        rows += _headline_rows(image.decision, "", size, room)
+        texts = _answer_texts(image.decision, image)
+    else:
+        rows += _headline_rows(reading.study.decision, "Study: ", size, room)
+        rows += wrapped(_slice_text(caption), size, WHITE, room)
+        texts = [wording.operating_point(reading.study.decision)]
+        texts.append(f"{reading.study.images_read} slices read")
+    for text in texts:
+        rows += wrapped(text, size, WHITE, room)
+    return [*rows, *_measurement_rows(caption, size, room)]
+
+
+def _urgency_rows(urgency: Urgency, size: int, room: int) -> list[Row]:
+    told = wording.urgency(urgency)
+    if not urgency.urgent:
+        colour = GREY if urgency.urgent is False else _ANSWER[Normality.INDETERMINATE]
+        return [*wrapped(told, size, colour, room)]
+    words = wrapped("URGENT", round(1.5 * size), WHITE, room)
+    words += wrapped(told, size, WHITE, room - 2 * size)
+    return [Badge(tuple(words), room, VERMILION)]
+
+
+def _headline_rows(decision: Decision | None, lead: str, size: int, room: int) -> list[Line]:
+    colour = WHITE if decision is None else _ANSWER[decision.normality]
+    return wrapped(f"{lead}{wording.headline(decision)}", round(1.5 * size), colour, room)
+
+
+def _answer_texts(decision: Decision | None, image: ImageReading) -> list[str]:
+    texts = [] if decision is None else [wording.operating_point(decision)]
+    return [*texts, wording.classes(image.probabilities)] if image.probabilities else texts
+
+
+def _slice_text(caption: Caption) -> str:
+    probabilities = wording.classes(caption.image.probabilities)
+    return f"{caption.place}: {probabilities}" if probabilities else caption.place
+
+
+def _measurement_rows(caption: Caption, size: int, room: int) -> list[Row]:
+    image = caption.image
+    rows: list[Row] = []
+    for score in image.scores:
+        rows += [*wrapped(wording.score(score), size, WHITE, room), _score_gauge(score, size)]
+    for grade in image.grades:
+        rows += wrapped(wording.grade(grade), size, WHITE, room)
+        rows.append(_grade_gauge(grade, size))
+        rows += wrapped(wording.classes(grade.levels), round(0.85 * size), GREY, room)
+    if image.regions:
+        told = wording.marked(caption.reading.numbered_regions(image))
+        rows += wrapped(told, size, WHITE, room)
+    colours = mark_colours(image)
+    for segment in image.segments:
+        first, *others = wrapped(
+            wording.covered(segment, caption.image_area), size, WHITE, room - Swatch.indent(size)
+        )
+        rows += [Swatch(first, colours[segment.finding.value]), *others]
+    return rows
+
+
+def _score_gauge(score: Score, size: int) -> Gauge:
+    span = score.highest - score.lowest
+    share = (score.value - score.lowest) / span if span > 0 else 0.0
+    return Gauge(share, 0, 14 * size, size, _GAUGE)
+
+
+def _grade_gauge(grade: Grade, size: int) -> Gauge:
+    steps = len(grade.levels)
+    return Gauge((grade.level + 0.5) / steps, steps, 14 * size, size, _GAUGE)
+
+
+# -- the notes --
+
+
+def _note_rows(image: ImageReading, size: int, room: int, *, with_scale: bool) -> list[Line]:
+    notes = [_LOOKED_AT] if with_scale else []
+    if image.regions or image.segments:
+        notes.append(_MARKED)
+    small = round(0.85 * size)
+    return [line for note in notes or ["No heat map."] for line in wrapped(note, small, GREY, room)]
+
+
+def _draw_scale(band: Image.Image, left: int, top: int, width: int, size: int) -> None:
+    """Draw the colour scale with its range and the level of the contour."""
+    draw_on = ImageDraw.Draw(band)
+    draw_on.text((left, top), "Relative activation", fill=WHITE, font=font(size))
+    bar_top = top + round(1.5 * size)
+    first = round(255 * VISIBLE_FROM)
+    ramp = np.broadcast_to(np.linspace(first, 255, width).astype(np.uint8), (size, width))
+    band.paste(Image.fromarray(palette()[ramp]), (left, bar_top))
+    mark = left + round(width * (CONTOUR_AT - VISIBLE_FROM) / (1.0 - VISIBLE_FROM))
+    draw_on.line((mark, bar_top - 2, mark, bar_top + size + 2), fill=WHITE, width=2)
+    below = bar_top + round(1.3 * size)
+    small = font(round(size * 0.85))
+    draw_on.text((left, below), f"{VISIBLE_FROM:g}", fill=GREY, font=small)
+    draw_on.text((mark, below), f"contour {CONTOUR_AT:g}", fill=GREY, font=small, anchor="ma")
+    draw_on.text((left + width, below), "1", fill=GREY, font=small, anchor="ra")
