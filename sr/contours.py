@@ -63,11 +63,13 @@ def mask_parts(mask: NDArray[np.bool_], rows: int, columns: int) -> list[Part]:
         np.split(points, starts[1:-1]) for points, starts in zip(polygons, offsets, strict=True)
     ]
     areas = [2 * _area(rings[0]) - sum(map(_area, rings)) for rings in traced]
-    # Cell (0, 0) of the padded mask has its centre half a cell outside the image.
-    scale = np.array([columns / mask.shape[1], rows / mask.shape[0]])
+    # First multiplied, then divided: the far edge comes out as the image's, to the last bit.
+    size, cells = np.array([columns, rows]), np.array(mask.shape[::-1])
     largest = sorted(range(len(traced)), key=lambda each: -areas[each])[:MOST_PARTS]
+    # Cell (0, 0) of the padded mask has its centre half a cell outside the image.
     return [
-        Part((_simple(traced[each][0]) - 0.5) * scale, areas[each] / sum(areas)) for each in largest
+        Part((_simple(traced[each][0]) - 0.5) * size / cells, areas[each] / sum(areas))
+        for each in largest
     ]
 
 

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image, ImageDraw
 
 from sr import wording
-from sr.findings import Decision, Grade, ImageReading, Normality, Reading, Score, Urgency
+from sr.findings import (
+    Decision,
+    Grade,
+    ImageReading,
+    Normality,
+    Probability,
+    Reading,
+    Score,
+    Urgency,
+)
 from sr.heatmap import CONTOUR_AT, VISIBLE_FROM, palette
 from sr.identity import SOFTWARE_VERSION
 from sr.lettering import (
@@ -81,7 +91,7 @@ def legend(width: int, caption: Caption, *, with_scale: bool) -> Image.Image:
     notes = _note_rows(caption.image, size, right_width, with_scale=with_scale)
     made_by = wrapped(_maker(caption), round(0.85 * size), GREY, width - 2 * margin)
     scale_height = 4 * size if with_scale else 0
-    upper = margin + max(stack_height(answer), scale_height + stack_height(notes))
+    upper = round(1.5 * margin) + max(stack_height(answer), scale_height + stack_height(notes))
     band = Image.new("RGB", (width, upper + stack_height(made_by) + margin), BAND)
     draw_on = ImageDraw.Draw(band)
     if with_scale:
@@ -110,12 +120,13 @@ def _answer_rows(caption: Caption, size: int, room: int) -> list[Row]:
         rows += _urgency_rows(reading.urgency, size, room)
     if reading.study is None:
         rows += _headline_rows(image.decision, "", size, room)
-        texts = _answer_texts(image.decision, image)
+        texts = _answer_texts(image.decision, image.probabilities)
     else:
         rows += _headline_rows(reading.study.decision, "Study: ", size, room)
-        rows += wrapped(_slice_text(caption), size, WHITE, room)
-        texts = [wording.operating_point(reading.study.decision)]
-        texts.append(f"{reading.study.images_read} slices read")
+        texts = _answer_texts(reading.study.decision, reading.study.probabilities)
+        texts += [f"{caption.place} ({reading.study.images_read} slices read)"]
+        if image.probabilities:
+            texts.append(f"On this slice: {wording.classes(image.probabilities)}")
     for text in texts:
         rows += wrapped(text, size, WHITE, room)
     return [*rows, *_measurement_rows(caption, size, room)]
@@ -125,25 +136,22 @@ def _urgency_rows(urgency: Urgency, size: int, room: int) -> list[Row]:
     told = wording.urgency(urgency)
     if not urgency.urgent:
         colour = GREY if urgency.urgent is False else _ANSWER[Normality.INDETERMINATE]
-        return [*wrapped(told, size, colour, room)]
-    words = wrapped("URGENT", round(1.5 * size), WHITE, room)
+        return [*wrapped(f"Study: {told}", size, colour, room)]
+    words = wrapped("URGENT STUDY", round(1.5 * size), WHITE, room)
     words += wrapped(told, size, WHITE, room - 2 * size)
     return [Badge(tuple(words), room, VERMILION)]
 
 
 def _headline_rows(decision: Decision | None, lead: str, size: int, room: int) -> list[Line]:
     colour = WHITE if decision is None else _ANSWER[decision.normality]
-    return wrapped(f"{lead}{wording.headline(decision)}", round(1.5 * size), colour, room)
+    lines = wrapped(f"{lead}{wording.headline(decision)}", round(1.5 * size), colour, room)
+    caution = wording.caution(decision)
+    return [*lines, *wrapped(caution, size, colour, room)] if caution else lines
 
 
-def _answer_texts(decision: Decision | None, image: ImageReading) -> list[str]:
+def _answer_texts(decision: Decision | None, probabilities: Sequence[Probability]) -> list[str]:
     texts = [] if decision is None else [wording.operating_point(decision)]
-    return [*texts, wording.classes(image.probabilities)] if image.probabilities else texts
-
-
-def _slice_text(caption: Caption) -> str:
-    probabilities = wording.classes(caption.image.probabilities)
-    return f"{caption.place}: {probabilities}" if probabilities else caption.place
+    return [*texts, wording.classes(probabilities)] if probabilities else texts
 
 
 def _measurement_rows(caption: Caption, size: int, room: int) -> list[Row]:
@@ -160,9 +168,8 @@ def _measurement_rows(caption: Caption, size: int, room: int) -> list[Row]:
         rows += wrapped(told, size, WHITE, room)
     colours = mark_colours(image)
     for segment in image.segments:
-        first, *others = wrapped(
-            wording.covered(segment, caption.image_area), size, WHITE, room - Swatch.indent(size)
-        )
+        told = wording.covered(segment, caption.image_area)
+        first, *others = wrapped(told, size, WHITE, room - Swatch.indent(size))
         rows += [Swatch(first, colours[segment.finding.value]), *others]
     return rows
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -61,18 +62,18 @@ class Badge:
     @property
     def height(self) -> int:
         """Height with the space below it, pixels."""
-        return stack_height(self.lines) + 2 * self._padding
+        return stack_height(self.lines) + 3 * self._padding
 
     def draw(self, draw_on: ImageDraw.ImageDraw, left: int, top: int) -> None:
         """Draw ground and text."""
-        bottom = top + stack_height(self.lines) + self._padding
+        bottom = top + stack_height(self.lines) + 2 * self._padding
         corners = (left, top, left + self.width, bottom)
         draw_on.rounded_rectangle(corners, self._padding, fill=self.fill)
         draw_stack(draw_on, left + 2 * self._padding, top + self._padding, self.lines)
 
     @property
     def _padding(self) -> int:
-        return self.lines[0].size // 3
+        return self.lines[0].size // 4
 
 
 @dataclass(frozen=True)
@@ -100,11 +101,12 @@ class Gauge:
     @property
     def height(self) -> int:
         """Height with the space below it, pixels."""
-        return round(1.2 * self.size)
+        return round(1.1 * self.size)
 
     def draw(self, draw_on: ImageDraw.ImageDraw, left: int, top: int) -> None:
         """Draw the bar and the mark."""
         bar = max(4, self.size // 3)
+        top += bar // 2
         bottom = top + bar
         draw_on.rectangle((left, top, left + self.width, bottom), fill=_TRACK)
         if self.steps:
@@ -161,10 +163,10 @@ def printable(text: str) -> str:
 
 
 def wrapped(text: str, size: int, colour: Colour, room: int) -> list[Line]:
-    """Break ``text`` into lines of at most ``room`` pixels, between words."""
+    """Break ``text`` into lines of at most ``room`` pixels, between words but before no ``%``."""
     letters = font(size)
     lines: list[str] = []
-    for word in printable(text).split():
+    for word in re.split(r"\s+(?!%)", printable(text).strip()):
         longer = f"{lines[-1]} {word}" if lines else word
         if lines and letters.getlength(longer) <= room:
             lines[-1] = longer

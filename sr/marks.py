@@ -110,7 +110,7 @@ def _draw_labels(
     taken: list[_Rectangle] = []
     for box, (number, region) in zip(boxes, regions, strict=True):
         # The number alone, which the legend explains, where the whole label has no room.
-        for text in (printable(wording.region(number, region)), str(number)):
+        for text in (printable(wording.region(number, region)), f"({number})"):
             _, _, width, height = (round(each) for each in letters.getbbox(text))
             place = _free_place(box, (width + 8, height + 8), body.size, taken)
             if place is not None:

@@ -8,11 +8,10 @@ from sr import wording
 from sr.findings import Decision, ImageReading, Normality, Probability, Reading, StudyAnswer
 
 _SUMMARY = {
-    Normality.NORMAL: "No abnormality called by the model. This does not exclude disease.",
-    Normality.ABNORMAL: "Called abnormal by the model. Prompt review is suggested.",
-    Normality.INDETERMINATE: "The model could not decide. Please read without an AI result.",
+    Normality.NORMAL: "No abnormality called by the model",
+    Normality.ABNORMAL: "Called abnormal by the model. Prompt review is suggested",
+    Normality.INDETERMINATE: "The model could not decide",
 }
-_NO_CALL = "The model only measures; it calls nothing, and does not exclude disease."
 
 
 def image_finding(
@@ -56,10 +55,12 @@ def image_impression(
     """Return what one image amounts to, in one or two sentences."""
     if image.decision is None:
         texts = measurements(reading, image, image_area)
-        return _joined([f"{place}: {'; '.join(texts) or wording.MEASURED_ONLY}", _NO_CALL])
+        return _joined(
+            [f"{place}: {'; '.join(texts) or wording.MEASURED_ONLY}", wording.caution(None)]
+        )
     stated = "".join(f"; {wording.grade(each)}" for each in image.grades)
     headline = f"{place}: {wording.headline(image.decision)}{stated}"
-    return _joined([headline, _SUMMARY[image.decision.normality]])
+    return _joined([headline, *_summary(image.decision)])
 
 
 def urgency_impression(reading: Reading) -> list[str]:
@@ -97,7 +98,7 @@ def study_impression(reading: Reading, study: StudyAnswer) -> str:
     """Return what a study that was read as a whole amounts to, and whether it can wait."""
     sentences = [
         f"{_urgent(reading)}{wording.headline(study.decision)}",
-        _SUMMARY[study.decision.normality],
+        *_summary(study.decision),
     ]
     if reading.urgency is not None:
         sentences.append(wording.urgency(reading.urgency))
@@ -106,6 +107,11 @@ def study_impression(reading: Reading, study: StudyAnswer) -> str:
 
 def _urgent(reading: Reading) -> str:
     return "URGENT, " if reading.urgency is not None and reading.urgency.urgent else ""
+
+
+def _summary(decision: Decision) -> list[str]:
+    caution = wording.caution(decision)
+    return [_SUMMARY[decision.normality], *([caution] if caution else [])]
 
 
 def _answer(decision: Decision | None, probabilities: Sequence[Probability]) -> list[str]:

@@ -13,6 +13,12 @@ NOTICE = (
     "The physician reads the images and makes the decision."
 )
 MEASURED_ONLY = "MEASURED ONLY"
+_NO_CALL = "The model only measures; it calls nothing, and does not exclude disease."
+_CAUTION = {
+    Normality.NORMAL: "This does not exclude disease.",
+    Normality.ABNORMAL: "",
+    Normality.INDETERMINATE: "Please read without an AI result.",
+}
 _WITHIN = {1: "minutes", 2: "hours", 3: "days"}  # the ACR's categories of actionable findings
 _SQUARE_CENTIMETRE = 100.0  # mm2
 
@@ -55,6 +61,11 @@ def headline(decision: Decision | None) -> str:
     return f"{answer}, most likely {in_sentence(leading.label)} ({percent(leading.value)})"
 
 
+def caution(decision: Decision | None) -> str:
+    """Return what an answer must not be taken for; nothing beside an abnormal one."""
+    return _NO_CALL if decision is None else _CAUTION[decision.normality]
+
+
 def urgency(value: Urgency) -> str:
     """Return how urgent a study is: ``"ACR category 2, within hours: Red triage tag."``."""
     if value.category is None:
@@ -94,12 +105,12 @@ def grade(value: Grade) -> str:
 
 
 def region(number: int, value: Region) -> str:
-    """Return what a box marks: ``"1 mass 91.0 %"``; ``number`` stands beside it on the overlay."""
-    return f"{number} {in_sentence(value.finding.label)} {percent(value.finding.value)}"
+    """Return what a box marks: ``"(1) mass 91.0 %"``; the overlay shows the number beside it."""
+    return f"({number}) {in_sentence(value.finding.label)} {percent(value.finding.value)}"
 
 
 def marked(regions: Sequence[tuple[int, Region]]) -> str:
-    """Return what all boxes mark: ``"2 findings marked: 1 mass 91.0 %, 2 cyst 55.2 %"``."""
+    """Return what all boxes mark: ``"2 findings marked: (1) mass 91.0 %, (2) cyst 55.2 %"``."""
     count = f"{len(regions)} finding{'s' if len(regions) > 1 else ''} marked"
     return f"{count}: {', '.join(region(number, each) for number, each in regions)}"
 

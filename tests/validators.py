@@ -276,10 +276,14 @@ def _english(result: Dataset) -> Iterator[str]:
 def _group(group: Dataset) -> Iterator[str]:
     children = list(group.ContentSequence)
     concepts = [concept(child) for child in children]
-    # tracking identifier, tracking UID, finding, algorithm name
-    for need in ("112039", "112040", "121071", "111001"):
+    # tracking identifier, tracking UID, algorithm name
+    for need in ("112039", "112040", "111001"):
         if need not in concepts:
             yield f"R5: a measurement group has no {need}"
+    # Where nothing was decided, nothing is found: a model may only measure.
+    decided = "121402" in concepts or "111030" in concepts
+    if decided and "121071" not in concepts:
+        yield "R5: a measurement group with an answer or a region has no finding"
     uids = [child for child in children if child.ValueType == "UIDREF"]
     if uids and concept(uids[0]) != "112040":
         yield "R5: the first UID reference is not the tracking UID"
@@ -296,6 +300,17 @@ def _group(group: Dataset) -> Iterator[str]:
         selected = [each.RelationshipType for each in item.get("ContentSequence", ())]
         if selected != ["SELECTED FROM"] or not concept(item):
             yield "R8: coordinates are not selected from one image, or have no name"
+        yield from _region(item)
+
+
+def _region(item: Dataset) -> Iterator[str]:
+    data = list(item.GraphicData)
+    if (item.GraphicType == "POINT") != (len(data) == 2):
+        yield f"R8: {item.GraphicType} of {len(data) // 2} points"
+    if item.GraphicType == "POLYLINE" and (data[:2] != data[-2:] or len(data) <= 2 * 5):
+        yield "R8: a region is not a closed polyline of more than 5 points"
+    if min(data) < 0:
+        yield "R8: coordinates lie outside the image"
 
 
 # -- secondary captures --
@@ -318,6 +333,12 @@ def _secondary_capture(result: Dataset, source: Dataset) -> Iterator[str]:
         yield "I7: no Patient Orientation"
     if "PixelSpacing" in result and "PixelSpacing" not in source:
         yield "I8: Pixel Spacing is invented"
+    plane = ("FrameOfReferenceUID", "ImagePositionPatient", "ImageOrientationPatient")
+    written = [name for name in plane if name in result]
+    if written and (len(written) < len(plane) or "PixelSpacing" not in result):
+        yield f"I8: of the plane there is only {written}"
+    if any(name not in source for name in written):
+        yield "I8: the plane is invented"
 
 
 def _pixels(result: Dataset) -> Iterator[str]:
