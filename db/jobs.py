@@ -17,6 +17,9 @@ from db.retry import RetryPolicy
 from db.schema import JOB_MOVES, Instance, Job, JobInput, JobState
 from db.studies import StoredInstance
 
+ROUTINE, URGENT = 0, 10
+"""Priorities of jobs and deliveries: the higher goes first."""
+
 _OPEN = (JobState.QUEUED, JobState.RUNNING)
 
 
@@ -51,7 +54,7 @@ def enqueue(
     study_uid: str,
     model: ModelRef,
     inputs: Sequence[StoredInstance],
-    priority: int = 0,
+    priority: int = ROUTINE,
 ) -> bool:
     """Queue a model for a study; False if exactly this input was queued or read before.
 
@@ -68,7 +71,7 @@ def skip(
     reason: str,
 ) -> bool:
     """Leave a visible "not processed, because"; False if that was said of this input before."""
-    return _create(connection, study_uid, model, seen, JobState.SKIPPED, reason, 0)
+    return _create(connection, study_uid, model, seen, JobState.SKIPPED, reason, ROUTINE)
 
 
 def claimable(connection: Connection, models: Sequence[ModelRef]) -> bool:
@@ -155,16 +158,26 @@ def renew(connection: Connection, claim: Claim, lease_seconds: float) -> None:
     _leave(connection, claim, {"lease_until": now(connection) + lease_seconds})
 
 
-def finish(connection: Connection, claim: Claim) -> None:
+def finish(connection: Connection, claim: Claim, priority: int | None = None) -> None:
     """Running to done; in the same transaction as the results and the outbox rows.
+
+    Parameters
+    ----------
+    connection, claim
+        The transaction and the job.
+    priority
+        What the reading found out about how urgent the study is; None leaves it as it was. The
+        deliveries that ``outbox.post`` makes have the job's.
 
     Raises
     ------
     LeaseLost
         The job belongs to somebody else now; roll back.
     """
-    finished_at = now(connection)
-    _leave(connection, claim, {"state": JobState.DONE, "finished_at": finished_at, **_UNLEASED})
+    values: dict[str, object] = {"state": JobState.DONE, "finished_at": now(connection)}
+    if priority is not None:
+        values["priority"] = priority
+    _leave(connection, claim, values | _UNLEASED)
 
 
 def fail(connection: Connection, claim: Claim, reason: str, retry: RetryPolicy | None) -> JobState:

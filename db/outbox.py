@@ -69,7 +69,10 @@ def post(
     results: Sequence[StoredResult],
     destinations: Sequence[str],
 ) -> None:
-    """Record a job's results and put each into the outbox of every destination, in this order."""
+    """Record a job's results and put each into the outbox of every destination, in this order.
+
+    Deliveries have the job's priority, so ``jobs.finish`` comes first.
+    """
     moment = now(connection)
     priority = connection.execute(select(Job.priority).where(Job.id == claim.job_id)).scalar_one()
     for result in results:

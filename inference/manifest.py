@@ -67,13 +67,16 @@ class SeriesSection(_Section):
     """``[series]``: the model reads one axial series as a whole, in anatomical order.
 
     The graph's first axis is then the slice, caudal to cranial, and ``[classification] output``
-    has one row for the study.
+    has one row for the study. Numbers of slices are those that the model sees: at ``spacing_mm``,
+    where that is given.
     """
 
     minimum_slices: int = Field(ge=2, le=4096)
     maximum_slices: int = Field(default=128, ge=2, le=4096)
     spacing_mm: float | None = Field(default=None, gt=0, le=50)
-    minimum_coverage_mm: float = Field(default=0, ge=0)
+    minimum_coverage_mm: float = Field(default=0, ge=0)  # centre of the first to that of the last
+    kernel: Literal["soft", "any"] = "soft"  # soft: a series for bone or lung alone is not read
+    contrast: bool = True  # false: a series with contrast agent is not read
     shown_slices: int = Field(default=3, ge=1, le=16)
 
     @model_validator(mode="after")
@@ -281,6 +284,8 @@ class Manifest(_Section):
         sliced = self.classification is not None and self.classification.slice_output is not None
         if self.series is not None and (not sliced or any(images)):
             raise ValueError("a series needs [classification] with slice_output, and nothing else")
+        if self.series is not None and self.prepare.window is None:
+            raise ValueError("a series needs [prepare] window, or its slices would not be alike")
         if self.series is None and sliced:
             raise ValueError("slice_output needs a [series] section")
         if self.urgency is not None and not self.decides:

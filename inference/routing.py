@@ -1,4 +1,7 @@
-"""Which images of a study fit a model, and why the others do not."""
+"""Which images of a study fit a model, and why the others do not.
+
+``inference.series`` goes on from here for a model that reads a series as a whole.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +12,11 @@ from datetime import UTC, datetime
 
 from pydicom import Dataset
 
+from inference import series
 from inference.manifest import AcceptsSection, Package
 
 ELEMENTS = [
+    *series.ELEMENTS,
     "SOPClassUID", "SOPInstanceUID", "ImageType", "Modality", "BodyPartExamined", "ViewPosition",
     "AnatomicRegionSequence", "ViewCodeSequence", "NumberOfFrames", "Rows", "Columns",
     "PhotometricInterpretation",
@@ -22,7 +27,11 @@ ELEMENTS = [
 
 # Code Value of the anatomic region -> Body Part Examined (PS3.16 Annex L); where a DX header
 # states only the sequence.
-_REGIONS = {"51185008": "CHEST", "T-D3000": "CHEST", "816094009": "CHEST"}
+_REGIONS = {
+    "51185008": "CHEST", "T-D3000": "CHEST", "816094009": "CHEST",
+    "69536005": "HEAD", "T-D1100": "HEAD", "12738006": "BRAIN", "T-A0100": "BRAIN",
+    "89546000": "SKULL", "T-11100": "SKULL",
+}  # fmt: skip
 # View Code -> View Position (PS3.16 CID 4010)
 _VIEWS = {
     "399348003": "AP", "R-10206": "AP", "272479007": "PA", "R-10214": "PA",
@@ -44,7 +53,7 @@ class Routed:
     Attributes
     ----------
     fitting
-        SOP Instance UIDs that the model reads, in the given order.
+        SOP Instance UIDs that the model reads: in the given order, a series caudal to cranial.
     reason
         If nothing fits, why, in one sentence without patient data; else empty.
     """
@@ -54,7 +63,7 @@ class Routed:
 
 
 def route(package: Package, headers: Sequence[Dataset]) -> Routed:
-    """Choose the images of a study that a model reads.
+    """Choose the images of a study that a model reads: each that fits, or one series of them.
 
     Parameters
     ----------
@@ -63,15 +72,20 @@ def route(package: Package, headers: Sequence[Dataset]) -> Routed:
     headers
         One per instance of the study, with at least ``ELEMENTS``.
     """
+    manifest = package.manifest
     fitting, reasons = [], []
     for header in headers:
-        reason = _misfit(package.manifest.accepts, header)
+        reason = _misfit(manifest.accepts, header)
         if reason is None:
-            fitting.append(str(header.SOPInstanceUID))
+            fitting.append(header)
         elif reason not in reasons:
             reasons.append(reason)
+    if manifest.series is not None:
+        chosen = series.choose(manifest.series, fitting)
+        fitting = list(chosen.headers)
+        reasons += [each for each in chosen.reasons if each not in reasons]
     if fitting:
-        return Routed(tuple(fitting), "")
+        return Routed(tuple(str(each.SOPInstanceUID) for each in fitting), "")
     return Routed((), "; ".join(reasons) or "the study has no images")
 
 

@@ -20,16 +20,15 @@ from db.jobs import Claim, ModelRef
 from db.outbox import StoredResult
 from db.retry import RetryPolicy
 from db.studies import DueStudy, StoredInstance
-from inference import routing
+from inference import routing, study
 from inference.errors import ArchiveError, PixelError, ReadingError
 from inference.files import read_file
 from inference.lease import Heartbeat
 from inference.manifest import Package
-from inference.pixels import displayed
-from inference.reading import read_pictures
 from inference.runtime import Model
 from sr.bundle import ResultObject, build_results
 from sr.document import to_bytes
+from sr.findings import Reading
 from sr.identity import Kind
 from sr.patient import SourceError
 
@@ -124,7 +123,7 @@ class Worker:
             return 0  # nobody could say why not; a worker with models takes them
         with self._database.read() as connection:
             due = studies.due(connection)
-        return sum(self._route(study) for study in due)
+        return sum(self._route(each) for each in due)
 
     def work_once(self) -> int:
         """Claim and read one job; return how many were claimed."""
@@ -157,32 +156,32 @@ class Worker:
                 self._fail(claim, f"internal error at {where(error)}", retryable=True)
         return 1
 
-    def _route(self, study: DueStudy) -> bool:
+    def _route(self, due: DueStudy) -> bool:
         with self._database.read() as connection:
-            instances = studies.instances(connection, study.study_uid)
+            instances = studies.instances(connection, due.study_uid)
         try:
             headers = self._headers(instances)
         except ArchiveError as error:
-            _log.error("study.postponed", study_uid=study.study_uid, reason=str(error))
+            _log.error("study.postponed", study_uid=due.study_uid, reason=str(error))
             with self._database.write() as connection:
-                return studies.postpone(connection, study, _AWAY_SECONDS)
+                return studies.postpone(connection, due, _AWAY_SECONDS)
         unreadable = len(instances) - len(headers)
         by_uid = {each.sop_instance_uid: each for each in instances}
         routes = {ref: routing.route(model.package, headers) for ref, model in self._models.items()}
         with self._database.write() as connection:
-            if not studies.take(connection, study):
+            if not studies.take(connection, due):
                 return False
             for ref, routed in routes.items():
                 if routed.fitting:
                     fitting = [by_uid[uid] for uid in routed.fitting]
-                    jobs.enqueue(connection, study.study_uid, ref, fitting)
+                    jobs.enqueue(connection, due.study_uid, ref, fitting)
                 else:
                     reason = _why_not(routed.reason, len(headers), unreadable)
-                    jobs.skip(connection, study.study_uid, ref, instances, reason)
+                    jobs.skip(connection, due.study_uid, ref, instances, reason)
         for ref, routed in routes.items():
             _log.info(
                 "study.routed",
-                study_uid=study.study_uid,
+                study_uid=due.study_uid,
                 model=ref.name,
                 images=len(routed.fitting),
                 reason=routed.reason,
@@ -213,10 +212,11 @@ class Worker:
         with watch.stage("decode"):
             sources = [read_file(self._archive.full_path(path)) for _, path in inputs]
             sources.sort(key=_place_in_study)
-            pictures = {str(each.SOPInstanceUID): displayed(each) for each in sources}
+            seen = study.decode(model.package.manifest, sources)
         with watch.stage("inference"):
-            reading = read_pictures(model, pictures)
+            reading = study.read(model, seen)
         with watch.stage("results"):
+            pictures = study.shown(model.package.manifest, sources, seen, reading)
             # The job's own time, so that a job that ran twice makes the same bytes.
             when = datetime.fromtimestamp(claim.created_at, UTC).astimezone()
             results = build_results(
@@ -236,7 +236,7 @@ class Worker:
                 ]
             stored = [self._store(claim, each) for each in new]
             with self._database.write() as connection:
-                jobs.finish(connection, claim)
+                jobs.finish(connection, claim, _priority(reading))
                 outbox.post(connection, claim, stored, self._settings.destinations)
         _log.info(
             "job.done",
@@ -245,6 +245,7 @@ class Worker:
             model=claim.model.name,
             images=len(sources),
             objects=len(stored),
+            urgent=reading.urgency.urgent if reading.urgency else None,
             **watch.seconds,
         )
 
@@ -307,6 +308,11 @@ class _Stopwatch:
         started = time.perf_counter()
         yield
         self.seconds[f"{name}_seconds"] = round(time.perf_counter() - started, 4)
+
+
+def _priority(reading: Reading) -> int | None:
+    """Results of what cannot wait overtake the others on their way out."""
+    return jobs.URGENT if reading.urgency and reading.urgency.urgent else None
 
 
 def _why_not(reason: str, readable: int, unreadable: int) -> str:

@@ -118,7 +118,7 @@ code = { value = "4", scheme = "99TEST", meaning = "Bright part" }
 
 URGENCY = """
 [urgency]
-threshold = 0.8
+threshold = 0.7
 category = 1
 urgent = "Urgent: red."
 routine = "Can wait: green."

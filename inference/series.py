@@ -1,0 +1,156 @@
+"""Which series of a study a model reads, and why not the others."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from pydicom import Dataset
+
+from inference.geometry import Stack, Unfit, cuts, stack_of
+from inference.kernels import Kernel, kernel_of
+from inference.manifest import SeriesSection
+from inference.pixels import hounsfield_problem
+
+ELEMENTS = [
+    "SeriesInstanceUID", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing",
+    "SliceThickness", "ConvolutionKernel", "ContrastBolusAgent", "ContrastBolusAgentSequence",
+    "RescaleSlope", "RescaleIntercept", "RescaleType",
+]  # fmt: skip
+
+# Image Type (0008,0008), from value 3 on: projections and computed maps, which look like slices.
+_NO_SLICES = frozenset(
+    ["MIP", "MINIP", "PROJECTION", "VRT", "SSD", "IODINE", "PERFUSION", "CBF", "CBV", "MTT", "TTP"]
+)  # fmt: skip
+# What consoles write into Contrast/Bolus Agent (0018,0010) when there was none.
+_NO_AGENT = frozenset(["", "NONE", "NO", "N", "NO CONTRAST", "WITHOUT", "W/O"])
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The series that a model reads.
+
+    Attributes
+    ----------
+    headers
+        Its slices, caudal to cranial; empty if no series fits.
+    reasons
+        Why the others do not fit, each once.
+    """
+
+    headers: tuple[Dataset, ...]
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Candidate:
+    headers: Sequence[Dataset]
+    stack: Stack
+    kernel: Kernel
+    contrast: bool
+
+
+def choose(section: SeriesSection, headers: Sequence[Dataset]) -> Chosen:
+    """Choose the series that suits a model best.
+
+    A soft-tissue kernel comes before an unknown one (if the model asks for soft tissue), then a
+    series without contrast agent, an original one, the one whose slices are spaced most like the
+    model's, and the one with most slices.
+
+    Parameters
+    ----------
+    section
+        The manifest's ``[series]``.
+    headers
+        Images that fit the manifest's ``[accepts]``, with at least ``ELEMENTS``.
+    """
+    series: dict[str, list[Dataset]] = {}
+    for each in headers:
+        series.setdefault(str(each.get("SeriesInstanceUID")), []).append(each)
+    fitting, reasons = [], []
+    for _, slices in sorted(series.items()):
+        try:
+            fitting.append(_candidate(section, slices))
+        except Unfit as unfit:
+            reasons.append(str(unfit))
+        except Exception as error:  # noqa: BLE001 - elements are parsed here, and may hold anything
+            reasons.append(f"a header element is malformed ({type(error).__name__})")
+    best = min(fitting, key=lambda each: _rank(section, each), default=None)
+    ordered = () if best is None else tuple(best.headers[i] for i in best.stack.order)
+    return Chosen(ordered, tuple(dict.fromkeys(reasons)))
+
+
+def _candidate(section: SeriesSection, slices: Sequence[Dataset]) -> _Candidate:
+    """Check one series.
+
+    Raises
+    ------
+    Unfit
+        The model cannot read it.
+    """
+    if len(slices) < section.minimum_slices:
+        raise Unfit(_too_few(len(slices), section))
+    for each in slices:
+        _check_content(each)
+    stack = stack_of(slices)
+    if stack.coverage < section.minimum_coverage_mm:
+        raise Unfit(
+            f"the slices cover {stack.coverage:.0f} mm, "
+            f"at least {section.minimum_coverage_mm:.0f} mm are needed"
+        )
+    seen = len(cuts(stack, section.spacing_mm))
+    if seen < section.minimum_slices:
+        raise Unfit(_too_few(seen, section))
+    if seen > section.maximum_slices:
+        raise Unfit(f"{seen} slices, at most {section.maximum_slices} are read")
+    kernel = kernel_of(_first(slices[0], "ConvolutionKernel"))
+    if kernel is Kernel.SHARP and section.kernel == "soft":
+        raise Unfit("the kernel is made for bone or lung, not for soft tissue")
+    contrast = any(_has_contrast(each) for each in slices)
+    if contrast and not section.contrast:
+        raise Unfit("the series is contrast-enhanced")
+    return _Candidate(headers=slices, stack=stack, kernel=kernel, contrast=contrast)
+
+
+def _too_few(count: int, section: SeriesSection) -> str:
+    return f"{count} slices, at least {section.minimum_slices} are needed"
+
+
+def _check_content(header: Dataset) -> None:
+    if problem := hounsfield_problem(header):
+        raise Unfit(problem)
+    if _NO_SLICES.intersection(_image_type_words(header)):
+        raise Unfit("a projection or computed map is not read")
+
+
+def _rank(section: SeriesSection, candidate: _Candidate) -> tuple[int, bool, bool, float, int]:
+    """What comes first is read."""
+    kernel = candidate.kernel.value if section.kernel == "soft" else 0
+    derived = any("DERIVED" in _image_type_words(each) for each in candidate.headers)
+    distance = 0.0
+    if section.spacing_mm is not None:
+        distance = round(abs(math.log(candidate.stack.spacing / section.spacing_mm)), 1)
+    return kernel, candidate.contrast, derived, distance, -len(candidate.headers)
+
+
+def _has_contrast(header: Dataset) -> bool:
+    agent = _first(header, "ContrastBolusAgent").strip().upper()
+    return agent not in _NO_AGENT or bool(header.get("ContrastBolusAgentSequence"))
+
+
+def _image_type_words(header: Dataset) -> Iterator[str]:
+    for each in _values(header, "ImageType"):
+        yield from re.findall(r"[A-Z]+", each.upper())
+
+
+def _first(header: Dataset, keyword: str) -> str:
+    return next(iter(_values(header, keyword)), "")
+
+
+def _values(header: Dataset, keyword: str) -> list[str]:
+    value = header.get(keyword)
+    if value is None:
+        return []
+    return [value] if isinstance(value, str) else [str(each) for each in value]
