@@ -17,7 +17,14 @@ from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
 from pydicom.uid import MPEG2MPML
 
 from inference.errors import PixelError, ReadingError
-from inference.pixels import Preparation, displayed, placement, prepare
+from inference.pixels import (
+    Preparation,
+    displayed,
+    hounsfield_problem,
+    mean_displayed,
+    placement,
+    prepare,
+)
 from tests.dicomfiles import PATIENT, as_file, colour, image, lut, rle
 
 RAMP = np.arange(4096, dtype=np.uint16).reshape(64, 64)
@@ -327,3 +334,150 @@ def test_any_pixels_give_a_finite_tensor_and_the_same_one_twice(
     steps = np.diff(picture.ravel()[before].astype(int))
     rising = (photometric == "MONOCHROME2") == (slope > 0)
     assert (steps >= 0).all() if rising else (steps <= 0).all()
+
+
+BRAIN = (40.0, 120.0)
+HU: dict[str, Any] = {"Modality": "CT", "RescaleSlope": 1, "RescaleIntercept": -1024}
+
+
+def test_a_given_window_goes_before_the_files_own() -> None:
+    elements = {**HU, **window(600, 3000), "VOILUTSequence": lut(0, CURVE, 16)}
+    expected = displayed(image(RAMP, **HU, **window(40, 120)))
+    np.testing.assert_array_equal(displayed(image(RAMP, **elements), BRAIN), expected)
+    assert displayed(image(RAMP, **elements)).tolist() != expected.tolist()
+
+
+def test_hounsfield_units_are_windowed_by_the_standards_formula() -> None:
+    values = (np.array([[-1000, -20, 39, 40, 100, 1000]]) + 1024).astype(np.uint16)
+    picture = displayed(image(values, **HU), BRAIN)
+    assert picture[0].tolist() == [0, 0, 126, 129, 255, 255]
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.int16])
+@pytest.mark.parametrize(("slope", "intercept"), [(1, -1024), (1, 0), (0.5, -500), (2, -2048)])
+def test_however_hounsfield_units_are_stored_the_picture_is_the_same(
+    dtype: type[np.integer[Any]], slope: float, intercept: float
+) -> None:
+    if dtype is np.uint16 and intercept == 0:
+        return
+    hounsfield = np.arange(-400, 400, 2).reshape(20, 20)
+    stored = ((hounsfield - intercept) / slope).astype(dtype)
+    dataset = image(
+        stored, bits_stored=16, Modality="CT", RescaleSlope=slope, RescaleIntercept=intercept
+    )
+    plain = image((hounsfield + 1024).astype(np.uint16), **HU)
+    np.testing.assert_array_equal(displayed(dataset, BRAIN), displayed(plain, BRAIN))
+
+
+@given(
+    arrays(np.int16, (12, 10), elements=st.integers(-1024, 3000)),
+    st.floats(-100, 300),
+    st.floats(2, 2000),
+)
+def test_a_ct_slice_and_a_png_of_the_same_window_give_the_same_tensor(
+    hounsfield: NDArray[np.int16], centre: float, width: float
+) -> None:
+    dataset = image(hounsfield, bits_stored=16, Modality="CT", RescaleSlope=1, RescaleIntercept=0)
+    grey = np.clip((hounsfield.astype(np.float64) - (centre - 0.5)) / (width - 1) + 0.5, 0, 1)
+    buffer = BytesIO()
+    Image.fromarray(np.rint(grey * 255).astype(np.uint8)).save(buffer, "PNG")
+    from_png = np.asarray(Image.open(buffer))
+    spec = Preparation(rows=32, columns=32, channels=1, window=(centre, width))
+    of_slice = prepare(displayed(dataset, spec.window), spec)
+    np.testing.assert_array_equal(of_slice, prepare(from_png, spec))
+
+
+NO_UNITS: list[tuple[dict[str, Any], str | None]] = [
+    ({}, None),
+    ({"RescaleType": "HU"}, None),
+    ({"RescaleType": "US"}, None),  # what converters write beside Hounsfield units
+    ({"RescaleSlope": None}, "the CT slices have no Rescale Slope (0028,1053)"),
+    ({"RescaleSlope": ""}, "the CT slices have no Rescale Slope (0028,1053)"),
+    ({"RescaleIntercept": None}, "the CT slices have no Rescale Intercept (0028,1052)"),
+    ({"RescaleSlope": 0}, "the CT slices have a Rescale Slope (0028,1053) of 0"),
+    ({"RescaleType": "Z_EFF"}, "the values of the CT slices are no Hounsfield units"),
+    ({"RescaleSlope": None, "Modality": "CR"}, None),
+]
+
+
+@pytest.mark.parametrize(("elements", "problem"), NO_UNITS)
+def test_ct_values_that_are_no_hounsfield_units_are_never_windowed(
+    elements: dict[str, Any], problem: str | None
+) -> None:
+    dataset = image(RAMP, **HU)
+    for keyword, value in elements.items():
+        if value is None:
+            delattr(dataset, keyword)
+        else:
+            setattr(dataset, keyword, value)
+    assert hounsfield_problem(dataset) == problem
+    assert displayed(dataset).shape == RAMP.shape  # as a viewer shows it, whatever it is
+    if problem is None:
+        displayed(dataset, BRAIN)
+        return
+    for slices in ([dataset], [dataset, dataset]):
+        with pytest.raises(PixelError) as caught:
+            mean_displayed(slices, BRAIN)
+        assert str(caught.value) == problem
+
+
+PADDED: dict[str, Dataset] = {
+    "signed": image(SIGNED, PixelPaddingValue=-2000),
+    "unsigned form of a signed value": image(SIGNED, PixelPaddingValue=63536),
+    "a range": image(SIGNED, PixelPaddingValue=-2040, PixelPaddingRangeLimit=-1990),
+    "a range, upside down": image(SIGNED, PixelPaddingValue=-1990, PixelPaddingRangeLimit=-2040),
+    "above all": image(RAMP, PixelPaddingValue=4095),
+    "inverted": image(RAMP, PixelPaddingValue=0, PhotometricInterpretation="MONOCHROME1"),
+}
+
+
+@pytest.mark.parametrize("case", PADDED)
+@pytest.mark.filterwarnings("ignore:A value of")
+def test_padding_is_black(case: str) -> None:
+    dataset = PADDED[case]
+    stored = dataset.pixel_array.astype(int)
+    ends = [dataset.PixelPaddingValue, dataset.get("PixelPaddingRangeLimit")]
+    numbers = [(int(each) + 32768) % 65536 - 32768 for each in ends if each is not None]
+    low, high = min(numbers), max(numbers)
+    padding = (stored >= low) & (stored <= high)
+    assert padding.any()
+    for picture in (displayed(dataset), displayed(dataset, (0.0, 5000.0))):
+        assert (picture[padding] == 0).all()
+        assert (picture[~padding] > 0).mean() > 0.5
+
+
+def test_padding_does_not_stretch_the_range_of_an_image_without_a_window() -> None:
+    values = np.full((8, 8), 1000, np.uint16)
+    values[:4] = 1100
+    values[0] = 0
+    picture = displayed(image(values, PixelPaddingValue=0))
+    assert [int(picture[row, 0]) for row in (0, 2, 6)] == [0, 255, 0]
+
+
+def test_an_image_of_padding_alone_is_black() -> None:
+    assert displayed(image(np.zeros((4, 4), np.uint16), PixelPaddingValue=0)).max() == 0
+
+
+def test_the_mean_of_slices_is_a_thicker_slice() -> None:
+    low = image(np.full((6, 5), 1024 + 20, np.uint16), **HU)
+    high = image(np.full((6, 5), 1024 + 60, np.uint16), **HU)
+    middle = image(np.full((6, 5), 1024 + 40, np.uint16), **HU)
+    np.testing.assert_array_equal(mean_displayed([low, high], BRAIN), displayed(middle, BRAIN))
+    np.testing.assert_array_equal(mean_displayed([low], BRAIN), displayed(low, BRAIN))
+    bone = image(np.full((6, 5), 1024 + 1000, np.uint16), **HU)
+    assert mean_displayed([bone, low], BRAIN).min() == 255  # 510: units are averaged, not greys
+
+
+def test_padding_stays_black_in_a_mean() -> None:
+    values = np.full((6, 5), 1024 + 40, np.uint16)
+    values[0], values[1] = 4095, 0
+    padded = image(values, **HU, PixelPaddingValue=4095)
+    picture = mean_displayed([padded, padded], BRAIN)
+    assert picture[0].max() == 0
+    assert picture[2].min() > 100
+
+
+def test_slices_of_two_sizes_have_no_mean() -> None:
+    slices = [image(np.zeros(shape, np.uint16), **HU) for shape in ((6, 5), (5, 6))]
+    with pytest.raises(PixelError, match="different matrix sizes"):
+        mean_displayed(slices, BRAIN)
