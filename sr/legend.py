@@ -87,7 +87,7 @@ def legend(width: int, caption: Caption, *, with_scale: bool) -> Image.Image:
     margin = size
     right_width = round(width * 0.3)
     right = width - margin - right_width
-    answer = _answer_rows(caption, size, right - 2 * margin)
+    answer = answer_rows(caption, size, right - 2 * margin)
     notes = _note_rows(caption.image, size, right_width, with_scale=with_scale)
     made_by = wrapped(_maker(caption), round(0.85 * size), GREY, width - 2 * margin)
     scale_height = 4 * size if with_scale else 0
@@ -113,7 +113,8 @@ def _maker(caption: Caption) -> str:
 # -- the answer --
 
 
-def _answer_rows(caption: Caption, size: int, room: int) -> list[Row]:
+def answer_rows(caption: Caption, size: int, room: int) -> list[Row]:
+    """Return what the legend says of the answer; ``size`` and ``room`` in pixels."""
     reading, image = caption.reading, caption.image
     rows: list[Row] = []
     if reading.urgency is not None:

@@ -112,7 +112,7 @@ def _draw_labels(
         # The number alone, which the legend explains, where the whole label has no room.
         for text in (printable(wording.region(number, region)), f"({number})"):
             _, _, width, height = (round(each) for each in letters.getbbox(text))
-            place = _free_place(box, (width + 8, height + 8), body.size, taken)
+            place = free_place(box, (width + 8, height + 8), body.size, taken)
             if place is not None:
                 taken.append(place)
                 draw_on.rectangle(place, fill=BAND)
@@ -121,7 +121,7 @@ def _draw_labels(
                 break
 
 
-def _free_place(
+def free_place(
     box: _Rectangle, size: tuple[int, int], room: tuple[int, int], taken: Sequence[_Rectangle]
 ) -> _Rectangle | None:
     """Return where a label of ``size`` fits: above its box, below it, or inside."""

@@ -29,10 +29,30 @@ def test_every_dcm_code_is_one_of_the_standard() -> None:
 def test_probability_of_any_class_has_a_code_that_fits(value: str, label: str) -> None:
     checked_code(codes.class_probability(Code(value, "99SITE", "x"), label))
 
+    checked_code(codes.class_area(Code(value, "99SITE", "x"), label))
+    checked_code(codes.class_share(Code(value, "99SITE", "x"), label))
+    checked_code(codes.level_probability(Code(value, "99SITE", "x"), 12, label))
+
 
 def test_long_codes_stay_apart() -> None:
     first, second = (Code(f"123456789012345{digit}", "SCT", "x") for digit in (1, 2))
     assert codes.class_probability(first, "x").value != codes.class_probability(second, "x").value
+
+
+def test_what_is_told_of_one_class_has_names_of_its_own() -> None:
+    names = [
+        codes.class_probability(codes.OPACITY, "x"),
+        codes.class_area(codes.OPACITY, "x"),
+        codes.class_share(codes.OPACITY, "x"),
+        codes.level_probability(codes.OPACITY, 0, "x"),
+        codes.level_probability(codes.OPACITY, 1, "x"),
+    ]
+    assert len({each.value for each in names}) == len(names)
+
+
+def test_every_category_of_urgency_is_one_of_the_standard() -> None:
+    known = {getattr(standard.cid7035, each).value for each in standard.cid7035.dir()}
+    assert {codes.actionable(category).value for category in (1, 2, 3)} == known
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,15 @@ from pydicom.tag import BaseTag, Tag
 
 from sr.document import to_bytes
 from sr.findings import Algorithm
-from sr.patient import SourceError, check_source, local_time, put_patient_and_study, spacing
+from sr.patient import (
+    SourceError,
+    check_source,
+    image_area,
+    instance_number,
+    local_time,
+    put_patient_and_study,
+    spacing,
+)
 from sr.report import build_report
 from tests.sr_examples import (
     SOURCES,
@@ -188,3 +196,22 @@ def test_spacing_is_two_positive_numbers(
     source = Dataset()
     source.PixelSpacing = value
     assert spacing(source, "PixelSpacing") == expected
+
+
+def test_area_of_an_image_is_known_only_where_it_is_calibrated() -> None:
+    source = radiograph()  # 300 x 240 pixels, Imager Pixel Spacing only
+    assert image_area(source) is None
+    source.PixelSpacing = ["0.2", "0.1"]
+    assert image_area(source) == pytest.approx(300 * 0.2 * 240 * 0.1)
+
+
+@pytest.mark.filterwarnings("ignore:Invalid value for VR IS")
+@pytest.mark.parametrize(
+    ("value", "expected"), [(b"12", 12), (b" 7 ", 7), (b"", None), (b"1a", None), (b"1\\2", None)]
+)
+def test_instance_number_is_a_number_or_nothing(value: bytes, expected: int | None) -> None:
+    source = Dataset()
+    assert instance_number(source) is None
+    tag = Tag(0x0020, 0x0013)
+    source[tag] = RawDataElement(tag, "IS", len(value), value, 0, False, True)
+    assert instance_number(source) == expected

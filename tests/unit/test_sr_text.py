@@ -5,8 +5,16 @@ import pytest
 from sr import codes
 from sr.findings import Normality, Score
 from sr.text import build_text_report
-from sr.wording import percent, place
-from tests.sr_examples import WHEN, image_reading, radiograph, reading
+from sr.wording import area, percent, place, slice_place
+from tests.sr_examples import (
+    READINGS,
+    WHEN,
+    ct_slice,
+    image_reading,
+    radiograph,
+    reading,
+    series_reading,
+)
 from tests.validators import concept, walk
 
 
@@ -44,6 +52,82 @@ def test_impression_says_what_follows(normality: Normality, sentence: str) -> No
     assert _texts("121073", normality)[0].endswith(sentence)
 
 
+def _told(name: str, code: str) -> list[str]:
+    sources, read = READINGS[name]()
+    report = build_text_report(sources, read, when=WHEN)
+    return [item.TextValue for item in walk(report) if concept(item) == code]
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("scores only", "Severity: Geographic extent score 3.2 (scale 0 to 8), Opacity score 2.0"),
+        ("grade", "Diabetic retinopathy grade: moderate (71.0 %); all levels: None 4.0 %, Mild"),
+        ("detection", " 2 findings marked: (1) mass 91.0 %, (2) mass 62.0 %."),
+        ("segmentation", "MEASURED ONLY. Lesion covers 8.1 % of the image."),
+        ("calibrated segmentation", "Lesion covers 2.3 cm2 (8.1 % of the image). No lesion outl"),
+    ],
+)
+def test_finding_tells_what_was_measured(name: str, sentence: str) -> None:
+    (finding,) = _told(name, "121071")
+    assert sentence in finding
+
+
+@pytest.mark.parametrize("name", ["scores only", "grade", "segmentation"])
+def test_model_that_only_measures_says_so_and_never_normal(name: str) -> None:
+    paragraphs = _told(name, "121071") + _told(name, "121073")
+    assert "The model only measures; it calls nothing" in paragraphs[-1]
+    assert not any("normal" in each.lower() for each in paragraphs)
+
+
+def test_study_that_was_read_as_a_whole_is_one_paragraph() -> None:
+    assert _told("abnormal study", "121071") == [
+        "CT Head, 4 slices read: URGENT, ABNORMAL, most likely intracranial haemorrhage (87.1 %). "
+        "Probability of abnormality 87.1 % (operating point 42.0 %). "
+        "All classes: Normal 12.9 %, Intracranial haemorrhage 87.1 %. "
+        "Most suspicious slices: instance 12 (57.3 %), instance 13 (42.0 %), instance 11 (31.0 %)."
+    ]
+    assert _told("abnormal study", "121065")[0].startswith("CT Head; 4 slices read by")
+
+
+@pytest.mark.parametrize(
+    ("name", "impression"),
+    [
+        (
+            "abnormal study",
+            "URGENT, ABNORMAL, most likely intracranial haemorrhage (87.1 %). Called abnormal by "
+            "the model. Prompt review is suggested. ACR category 2, within hours: Red triage tag.",
+        ),
+        (
+            "normal study",
+            "NORMAL. No abnormality called by the model. This does not exclude disease. Can wait.",
+        ),
+        (
+            "indeterminate study",
+            "INDETERMINATE. The model could not decide. Please read without an AI result. "
+            "Triage without AI result.",
+        ),
+    ],
+)
+def test_impression_of_a_study_says_what_follows(name: str, impression: str) -> None:
+    assert _told(name, "121073") == [impression]
+
+
+def test_urgency_of_a_study_stands_before_its_images() -> None:
+    impressions = _told("classification", "121073")
+    assert impressions[0] == "Study: URGENT, ACR category 2, within hours: Red triage tag."
+    assert len(impressions) == 4
+    assert _told("grade", "121073")[0] == "Study: Triage without AI result."
+
+
+def test_slice_without_a_number_is_named_by_its_place() -> None:
+    source = ct_slice()
+    source.add_new("InstanceNumber", "IS", None)
+    report = build_text_report([source], series_reading([source]), when=WHEN)
+    told = [item.TextValue for item in walk(report) if concept(item) == "121071"]
+    assert told[0].endswith("Most suspicious slices: number 1 of those shown (31.0 %).")
+
+
 def test_model_version_and_notice_are_there() -> None:
     assert "model chest-screen, version 1.2.0" in _texts("121065", Normality.NORMAL)[0]
     notice = _texts("121075", Normality.NORMAL)[0]
@@ -72,3 +156,19 @@ def test_percent_is_never_rounded_to_certainty(probability: float, expected: str
 )
 def test_only_a_view_is_quoted_from_the_source(view: str, expected: str) -> None:
     assert place(2, 3, view) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [(0.26, "0.3 mm2"), (9.94, "9.9 mm2"), (45.2, "45 mm2"), (99.4, "99 mm2"), (1240, "12.4 cm2")],
+)
+def test_area_is_told_in_the_unit_that_reads_best(value: float, expected: str) -> None:
+    assert area(value) == expected
+
+
+@pytest.mark.parametrize(
+    ("instance", "expected"),
+    [(12, "Slice 2 of 3 shown, instance 12"), (None, "Slice 2 of 3 shown")],
+)
+def test_slice_is_named_by_its_instance_number(instance: int | None, expected: str) -> None:
+    assert slice_place(2, 3, instance) == expected
