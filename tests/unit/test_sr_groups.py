@@ -1,0 +1,283 @@
+"""Measurement groups of every kind: the study, slices, grades, boxes and outlines."""
+
+from dataclasses import replace
+from io import BytesIO
+
+import numpy as np
+import pytest
+from highdicom.sr import Comprehensive3DSR, MeasurementReport
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydicom import Dataset, dcmread
+
+from sr.document import to_bytes
+from sr.findings import ImageReading, Reading, Region, Segment, Urgency
+from sr.patient import SourceError
+from sr.report import build_report
+from tests.sr_examples import (
+    LESION,
+    MASS,
+    READINGS,
+    WHEN,
+    box,
+    ct_slice,
+    image_reading,
+    measured,
+    radiograph,
+    reading,
+    received,
+    series_reading,
+)
+from tests.validators import concept, walk
+
+
+def _one(report: Dataset, code: str) -> Dataset:
+    items = [item for item in walk(report) if concept(item) == code]
+    assert len(items) == 1, code
+    return items[0]
+
+
+def _value(report: Dataset, code: str) -> tuple[str, str]:
+    measured = _one(report, code).MeasuredValueSequence[0]
+    return str(measured.NumericValue), measured.MeasurementUnitsCodeSequence[0].CodeValue
+
+
+def _group(report: Dataset, name: str) -> Dataset:
+    """Return the measurement group with this tracking identifier."""
+    (group,) = (
+        item
+        for item in walk(report)
+        if concept(item) == "125007" and item.ContentSequence[0].TextValue == name
+    )
+    return group
+
+
+def _names(report: Dataset) -> list[str]:
+    return [item.TextValue for item in walk(report) if concept(item) == "112039"]
+
+
+def _points(group: Dataset) -> np.ndarray:
+    return np.array(_one(group, "111030").GraphicData).reshape(-1, 2)
+
+
+def _selected(group: Dataset, code: str) -> str:
+    """Return the image that coordinates were selected from."""
+    return str(
+        _one(group, code).ContentSequence[0].ReferencedSOPSequence[0].ReferencedSOPInstanceUID
+    )
+
+
+def _made(name: str) -> Dataset:
+    sources, read = READINGS[name]()
+    return build_report([received(each) for each in sources], read, when=WHEN)
+
+
+def test_model_that_only_measures_finds_nothing_and_calls_nothing() -> None:
+    report = _made("scores only")
+    concepts = {concept(each) for each in walk(report)}
+    assert concepts.isdisjoint({"121071", "121402", "PROB-ABNORMAL", "OPERATING-POINT"})
+    assert _value(report, "OPACITY-SCORE") == ("2", "{0:6}")
+
+
+def test_grade_is_coded_with_the_probability_of_every_level() -> None:
+    report = _made("grade")
+    assert _one(report, "DR-GRADE").ConceptCodeSequence[0].CodeMeaning == "Moderate"
+    assert [_value(report, f"L{level}-DR-GRADE") for level in range(4)] == [
+        ("4.00", "%"),
+        ("10.00", "%"),
+        ("71.00", "%"),
+        ("15.00", "%"),
+    ]
+    name = _one(report, "L2-DR-GRADE").ConceptNameCodeSequence[0].CodeMeaning
+    assert name == "Diabetic retinopathy grade: probability of Moderate"
+
+
+def test_every_box_is_a_region_of_its_own() -> None:
+    report = _made("detection")
+    assert _names(report) == ["AI image 1", "AI finding 1", "AI finding 2"]
+    assert _value(report, "REGIONS-MARKED") == ("2", "{regions}")
+    first = _group(report, "AI finding 1")
+    points = _points(first)
+    assert [*points.min(axis=0), *points.max(axis=0)] == [20, 30, 90.5, 120]
+    assert _one(first, "121071").ConceptCodeSequence[0].CodeValue == MASS.value
+    assert _one(first, "130400").ConceptCodeSequence[0].CodeMeaning == "Bounded by"
+    assert _value(first, "122157") == ("91.00", "%")
+    assert _selected(first, "111030") == radiograph().SOPInstanceUID
+    uids = [each.UID for each in walk(report) if concept(each) == "112040"]
+    assert len(set(uids)) == 3
+
+
+def test_boxes_of_several_images_are_numbered_on_and_tracked_apart() -> None:
+    sources = [radiograph(1), radiograph(2)]
+    images = [measured(each, regions=(box(1, 2, 30, 40),)) for each in sources]
+    report = build_report(sources, reading(*images), when=WHEN)
+    assert _names(report) == ["AI image 1", "AI finding 1", "AI image 2", "AI finding 2"]
+    assert _selected(_group(report, "AI finding 2"), "111030") == sources[1].SOPInstanceUID
+    # The same box of the same image keeps its tracking UID in a study that grew.
+    alone = build_report(sources[1:], reading(images[1]), when=WHEN)
+    assert _one(_group(alone, "AI finding 1"), "112040").UID == (
+        _one(_group(report, "AI finding 2"), "112040").UID
+    )
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    left=st.floats(0, 200), top=st.floats(0, 250), width=st.floats(1, 40), height=st.floats(1, 50)
+)
+def test_box_survives_the_way_through_a_file(
+    left: float, top: float, width: float, height: float
+) -> None:
+    source = radiograph()  # 300 rows, 240 columns
+    region = box(left, top, left + width, top + height)
+    report = build_report([source], reading(measured(source, regions=(region,))), when=WHEN)
+    points = _points(dcmread(BytesIO(to_bytes(report))))
+    edges = (region.left, region.top, region.right, region.bottom)
+    assert [*points.min(axis=0), *points.max(axis=0)] == pytest.approx(edges, abs=0.011)
+
+
+@pytest.mark.parametrize("region", [box(0, 0, 240.5, 10), box(0, 0, 10, 301)])
+def test_box_beyond_its_image_is_refused(region: Region) -> None:
+    source = radiograph()
+    with pytest.raises(SourceError, match="reaches beyond"):
+        build_report([source], reading(measured(source, regions=(region,))), when=WHEN)
+
+
+def test_outlines_state_the_covered_share_of_an_image_without_calibration() -> None:
+    report = _made("segmentation")
+    parts = [f"AI outline of lesion, part {place}" for place in (1, 2, 3)]
+    assert _names(report) == ["AI image 1", *parts]
+    share, unit = _value(report, f"S-{LESION.value}")
+    assert float(share) == pytest.approx(8.13)
+    assert unit == "%"
+    groups = [_group(report, each) for each in parts]
+    shares = [float(_value(each, "COVERED-SHARE")[0]) for each in groups]
+    assert sum(shares) == pytest.approx(float(share), abs=0.02)
+    assert _one(groups[0], "130400").ConceptCodeSequence[0].CodeMeaning == "Outline"
+    # A disc around row 20, column 20 of 64 cells; 300 rows, 240 columns.
+    points = _points(groups[0])
+    middle = (points.min(axis=0) + points.max(axis=0)) / 2
+    assert middle == pytest.approx((20.5 / 64 * 240, 20.5 / 64 * 300), abs=0.01)
+    assert "42798000" not in {concept(each) for each in walk(report)}
+
+
+def test_outlines_state_the_area_of_a_calibrated_image() -> None:
+    sources, read = READINGS["calibrated segmentation"]()
+    report = build_report(sources, replace(read, images=(_first_segment(read),)), when=WHEN)
+    area, unit = _value(report, f"A-{LESION.value}")
+    covered = read.images[0].segments[0].share * 300 * 240 * 0.2 * 0.2
+    assert float(area) == pytest.approx(covered, rel=1e-5)
+    assert unit == "mm2"
+    parts = [_group(report, f"AI outline of lesion, part {place}") for place in (1, 2, 3)]
+    assert sum(float(_value(each, "42798000")[0]) for each in parts) == pytest.approx(covered)
+
+
+def _first_segment(read: Reading) -> ImageReading:
+    return replace(read.images[0], segments=read.images[0].segments[:1])
+
+
+def test_segment_of_nothing_has_no_outline() -> None:
+    source = radiograph()
+    nothing = Segment(finding=LESION, label="Lesion", mask=np.zeros((8, 8), np.bool_))
+    report = build_report([source], reading(measured(source, segments=(nothing,))), when=WHEN)
+    assert _names(report) == ["AI image 1"]
+    assert _value(report, f"S-{LESION.value}") == ("0.00", "%")
+
+
+def test_study_that_was_read_as_a_whole_comes_first() -> None:
+    report = _made("abnormal study")
+    slices = [f"AI slice, instance {number}" for number in (11, 12, 13)]
+    assert _names(report) == ["AI study", *slices]
+    study = _group(report, "AI study")
+    assert _value(study, "IMAGES-READ") == ("4", "{images}")
+    assert _value(study, "122157") == ("87.12", "%")
+    assert _value(study, "P-17621005") == ("12.88", "%")
+    assert _value(study, "PROB-ABNORMAL") == ("87.12", "%")
+    assert _value(study, "OPERATING-POINT") == ("42.00", "%")
+    assert _one(study, "121402").ConceptCodeSequence[0].CodeMeaning == "Abnormal"
+    # On the most suspicious slice, the second, where its activation peaks.
+    assert _selected(study, "121112") == ct_slice(2).SOPInstanceUID
+    assert _one(study, "121112").GraphicData == [4.5 / 8 * 256, 2.5 / 8 * 256]
+    second = _group(report, slices[1])
+    assert _value(second, "122157") == ("57.30", "%")
+    assert "121402" not in {concept(each) for each in walk(second)}
+
+
+def test_report_of_a_series_stands_on_all_its_slices_and_lists_those_shown() -> None:
+    report = _made("abnormal study")
+    (study,) = report.CurrentRequestedProcedureEvidenceSequence
+    assert len(study.ReferencedSeriesSequence[0].ReferencedSOPSequence) == 4
+    assert len(_one(report, "126200").ContentSequence) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "normality", "slices"),
+    [("normal study", "Normal", []), ("indeterminate study", "Indeterminate", ["Indeterminate"])],
+)
+def test_slice_bears_no_disease_that_was_not_decided(
+    name: str, normality: str, slices: list[str]
+) -> None:
+    found = [
+        each.ConceptCodeSequence[0].CodeMeaning
+        for each in walk(_made(name))
+        if concept(each) == "121071"
+    ]
+    assert found == [normality, *(slices * 3)]
+
+
+def test_slice_without_a_number_is_named_by_its_place() -> None:
+    source = ct_slice()
+    del source.InstanceNumber
+    report = build_report([source], series_reading([source]), when=WHEN)
+    assert _names(report) == ["AI study", "AI slice, 1 of 1 shown"]
+
+
+def test_slice_that_the_study_does_not_name_bears_no_finding() -> None:
+    sources = [ct_slice(number) for number in (1, 2, 3)]
+    read = series_reading(sources)
+    assert read.study is not None
+    study = replace(read.study, suspicious=read.study.suspicious[:1])
+    report = build_report(sources, replace(read, study=study), when=WHEN)
+    found = [_names_finding(report, f"AI slice, instance {number}") for number in (11, 12, 13)]
+    assert found == [False, True, False]
+
+
+def _names_finding(report: Dataset, name: str) -> bool:
+    return "121071" in {concept(each) for each in walk(_group(report, name))}
+
+
+def test_urgent_study_has_a_category_and_the_rule_in_words() -> None:
+    for name, group in (("abnormal study", "AI study"), ("classification", "AI image 1")):
+        told = _group(_made(name), group)
+        assert _one(told, "ACTIONABLE").ConceptCodeSequence[0].CodeValue == "RID49481"
+        assert _one(told, "103391001").TextValue == "Red triage tag"
+
+
+@pytest.mark.parametrize(
+    ("name", "statement"), [("normal study", "Can wait."), ("grade", "Triage without AI result.")]
+)
+def test_any_other_study_has_the_words_alone(name: str, statement: str) -> None:
+    report = _made(name)
+    assert _one(report, "103391001").TextValue == statement
+    assert "ACTIONABLE" not in {concept(each) for each in walk(report)}
+
+
+@pytest.mark.parametrize(
+    ("name", "images", "regions"),
+    [("detection", 1, 2), ("segmentation", 1, 3), ("abnormal study", 4, 0)],
+)
+def test_highdicom_tells_regions_from_images(name: str, images: int, regions: int) -> None:
+    document = Comprehensive3DSR.from_dataset(dcmread(BytesIO(to_bytes(_made(name)))))
+    content = document.content
+    assert isinstance(content, MeasurementReport)
+    assert len(content.get_image_measurement_groups()) == images
+    assert len(content.get_planar_roi_measurement_groups()) == regions
+
+
+def test_words_of_a_model_that_ascii_lacks_turn_the_report_into_utf_8() -> None:
+    source = received(radiograph())
+    told = "Sofort lesen: Lungenentzündung."
+    urgency = Urgency(urgent=True, category=1, statement=told)
+    read = replace(reading(image_reading(source)), urgency=urgency)
+    report = dcmread(BytesIO(to_bytes(build_report([source], read, when=WHEN))))
+    assert report.SpecificCharacterSet == "ISO_IR 192"
+    assert _one(report, "103391001").TextValue == told
