@@ -1,17 +1,20 @@
 """All objects of a reading: valid for other people's software, for our rules, and repeatable."""
 
 import shutil
+from io import BytesIO
 from pathlib import Path
 
 import pytest
+from pydicom import Dataset, dcmread
 
-from sr import codes
 from sr.bundle import Results, build_results
 from sr.document import to_bytes
-from sr.findings import Normality, Score
+from sr.findings import Normality
 from sr.identity import Kind
 from tests import validators
 from tests.sr_examples import (
+    READINGS,
+    SEVERITY,
     SOURCES,
     WHEN,
     as_file,
@@ -23,31 +26,36 @@ from tests.sr_examples import (
     spot,
 )
 
-_SEVERITY = (
-    Score(name=codes.GEOGRAPHIC_EXTENT, value=3.2, lowest=0, highest=8),
-    Score(name=codes.OPACITY_SCORE, value=2, lowest=0, highest=6),
-)
 _DCMTK_AND_DICOM3TOOLS = validators.missing_tools("dciodvfy", "dsrdump", "dcm2pnm")
 
 
 def _results(name: str) -> Results:
-    source = received(SOURCES[name]())
-    image = image_reading(source, heatmap=spot(2, 5), scores=_SEVERITY)
-    pictures = {image.sop_instance_uid: picture(source)}
-    return build_results([source], pictures, reading(image), when=WHEN)
+    """Return the results of one source header, or of one kind of reading."""
+    if name in READINGS:
+        sources, read = READINGS[name]()
+        sources = [received(each) for each in sources]
+    else:
+        sources = [received(SOURCES[name]())]
+        read = reading(image_reading(sources[0], heatmap=spot(2, 5), scores=SEVERITY))
+    pictures = {str(each.SOPInstanceUID): picture(each) for each in sources}
+    return build_results(sources, pictures, read, when=WHEN)
 
 
-@pytest.fixture(scope="module", params=SOURCES)
+def _first_source(name: str) -> Dataset:
+    return READINGS[name]()[0][0] if name in READINGS else SOURCES[name]()
+
+
+@pytest.fixture(scope="module", params=[*SOURCES, *READINGS])
 def files(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, list[Path]]:
     """One source image and everything made from it."""
     folder = tmp_path_factory.mktemp("objects")
     source_path = folder / "source.dcm"
-    source_path.write_bytes(as_file(SOURCES[request.param]()))
+    source_path.write_bytes(as_file(_first_source(request.param)))
     paths = []
     for each in _results(request.param).objects:
-        paths.append(folder / f"{each.kind.value}-{each.rank}.dcm")
+        paths.append(folder / f"{each.kind.value}-{each.number}-{each.rank}.dcm")
         paths[-1].write_bytes(to_bytes(each.dataset))
     return source_path, paths
 
@@ -70,9 +78,10 @@ def test_objects_pass_the_validators(files: tuple[Path, list[Path]]) -> None:
 @pytest.mark.skipif(shutil.which("java") is None, reason="not installed: java")
 @pytest.mark.skipif(not validators.PIXELMED.exists(), reason="not installed: PixelMed")
 @pytest.mark.parametrize("kind", [Kind.REPORT, Kind.TEXT])
-def test_reports_follow_their_templates(kind: Kind, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["Japanese", *READINGS])
+def test_reports_follow_their_templates(name: str, kind: Kind, tmp_path: Path) -> None:
     path = tmp_path / "report.dcm"
-    path.write_bytes(to_bytes(_results("Japanese").alternatives(kind)[0].dataset))
+    path.write_bytes(to_bytes(_results(name).alternatives(kind)[0].dataset))
     assert validators.pixelmed(path) == []
 
 
@@ -88,7 +97,7 @@ def test_rules_notice_a_broken_object(tmp_path: Path) -> None:
     assert found == {"S2", "R10", "C2"}
 
 
-@pytest.mark.parametrize("name", SOURCES)
+@pytest.mark.parametrize("name", [*SOURCES, *READINGS])
 def test_same_input_gives_the_same_bytes(name: str) -> None:
     first, second = _results(name), _results(name)
     assert [to_bytes(each.dataset) for each in first.objects] == [
@@ -123,3 +132,25 @@ def test_image_without_picture_gets_no_overlay() -> None:
     results = build_results([source], {}, reading(image_reading(source)), when=WHEN)
     assert results.alternatives(Kind.OVERLAY) == ()
     assert results.alternatives(Kind.TEXT)
+
+
+def test_series_has_overlays_of_the_slices_shown_alone() -> None:
+    sources, read = READINGS["abnormal study"]()
+    pictures = {str(each.SOPInstanceUID): picture(each) for each in sources}
+    results = build_results(sources, pictures, read, when=WHEN)
+    overlays = [each.dataset for each in results.objects if each.kind is Kind.OVERLAY]
+    shown = [each.SourceImageSequence[0].ReferencedSOPInstanceUID for each in overlays]
+    assert shown == [each.sop_instance_uid for each in read.images]
+    assert len(shown) == len(sources) - 1
+
+
+def test_rules_notice_a_broken_region(tmp_path: Path) -> None:
+    source_path, path = tmp_path / "source.dcm", tmp_path / "report.dcm"
+    source_path.write_bytes(as_file(radiograph()))
+    report = dcmread(BytesIO(to_bytes(_results("detection").alternatives(Kind.REPORT)[0].dataset)))
+    region = next(each for each in validators.walk(report) if validators.concept(each) == "111030")
+    region.GraphicData = region.GraphicData[:8]
+    path.write_bytes(to_bytes(report))
+    assert validators.rule_violations(path, source_path) == [
+        "R8: a region is not a closed polyline of more than 5 points"
+    ]
