@@ -148,3 +148,25 @@ def test_a_destination_takes_back_no_other_ones_parcels(database: Database, job_
     with database.write() as connection:
         assert outbox.claim(connection, "elsewhere", "other", 30, 10, RETRY) == []
         outbox.sent(connection, parcels[0], parcels[0].alternatives[0].result_id)
+
+
+def test_deliveries_of_an_urgent_job_are_claimed_before_older_ones(
+    database: Database, job_id: int
+) -> None:
+    instance = StoredInstance(
+        sop_instance_uid="9.2.3.4", study_uid="9.2.3", series_uid="9.2.3.1", sop_class_uid="1.2",
+        transfer_syntax_uid="1.2.840.10008.1.2.1", modality="DX", own=False, size=1,
+        digest="1" * 64, path="archive/y.dcm", calling_ae="CONSOLE",
+    )  # fmt: skip
+    with database.write() as connection:
+        studies.record(connection, instance, 0)
+        jobs.enqueue(connection, "9.2.3", ModelRef("m", "1"), [instance])
+        work = jobs.claim(connection, "w", [ModelRef("m", "1")], 30, RETRY)
+        assert work is not None
+        jobs.finish(connection, work, jobs.URGENT)
+        outbox.post(connection, work, [result("sr", 0)], ["pacs"])
+    assert [each.job_id for each in claim(database, limit=1)] == [work.job_id]
+    assert [each.job_id for each in claim(database)] == [job_id, job_id]
+    with database.read() as connection:
+        assert stats.job(connection, work.job_id)["priority"] == jobs.URGENT
+        assert stats.job(connection, job_id)["priority"] == jobs.ROUTINE

@@ -2,113 +2,32 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 import time
 from collections.abc import Callable, Iterable
-from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from pydicom import Dataset, dcmread
-from pydicom.uid import Comprehensive3DSRStorage
 from sqlalchemy import select, update
 
 from db import jobs, stats, studies
 from db.archive import Archive
 from db.engine import Database
-from db.retry import RetryPolicy
 from db.schema import Job
-from db.studies import StoredInstance
 from inference.errors import ManifestError
-from inference.manifest import read_package
-from inference.worker import Worker, WorkerSettings
 from tests.dicomfiles import PATIENT, PATIENT_ID, STUDY, as_file, image
 from tests.tinygraph import Fault
 from tests.tinymodel import write_package
+from tests.worknode import TWICE, Node, groups, named, percents, read_all, report_of
 
-TWICE = RetryPolicy(attempts=2, first_seconds=0.0, longest_seconds=0.0)
 # What does not depend on the kind of database is tried on one.
 ON_SQLITE = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
-
-
-class Node:
-    """A database, an archive and a model on one folder, with short cuts."""
-
-    def __init__(self, database: Database, folder: Path) -> None:
-        self.database = database
-        self.folder = folder
-        self.archive = Archive(folder / "data")
-
-    def worker(
-        self,
-        owner: str = "w1",
-        *,
-        package: Path | None = None,
-        archive: Archive | None = None,
-        lease: float = 30.0,
-        destinations: tuple[str, ...] = ("pacs",),
-    ) -> Worker:
-        """A worker with the tiny model, or with the given one."""
-        tiny = self.folder / "models" / "tiny"
-        if package is None and not tiny.exists():
-            write_package(tiny.parent)
-        settings = WorkerSettings(
-            owner=owner, destinations=destinations, lease_seconds=lease, retry=TWICE
-        )
-        read = read_package(package or tiny)
-        return Worker(settings, self.database, archive or self.archive, [read])
-
-    def receive(self, *datasets: Dataset) -> None:
-        """Store images as the receiver does; their study is due at once."""
-        for each in datasets:
-            self.receive_file(each, as_file(each))
-
-    def receive_file(self, header: Dataset, content: bytes | None) -> None:
-        """Record an instance whose file is these bytes, or is missing."""
-        study, uid = str(header.StudyInstanceUID), str(header.SOPInstanceUID)
-        path = self.archive.instance_path(study, uid)
-        if content is not None:
-            self.archive.write(path, [content])
-        instance = StoredInstance(
-            sop_instance_uid=uid,
-            study_uid=study,
-            series_uid=str(header.SeriesInstanceUID),
-            sop_class_uid=str(header.SOPClassUID),
-            transfer_syntax_uid="1.2.840.10008.1.2.1",
-            modality=str(header.Modality),
-            own=False,
-            size=len(content or b""),
-            digest=hashlib.sha256(content or b"").hexdigest(),
-            path=path,
-            calling_ae="CONSOLE",
-        )
-        with self.database.write() as connection:
-            studies.record(connection, instance, 0.0)
-
-    def jobs(self, study: str = STUDY) -> list[dict[str, Any]]:
-        """All that is known of a study's jobs, oldest first."""
-        with self.database.read() as connection:
-            rows = reversed(stats.jobs(connection, study_uid=study))
-            return [stats.job(connection, row["id"]) for row in rows]
-
-    def results(self, job: dict[str, Any]) -> list[Dataset]:
-        """The objects of a job, in the order of the table."""
-        return [dcmread(self.archive.full_path(each["path"])) for each in job["results"]]
 
 
 @pytest.fixture
 def node(database: Database, tmp_path: Path) -> Node:
     return Node(database, tmp_path)
-
-
-def read_all(worker: Worker) -> None:
-    """Route what is due and read until nothing is left."""
-    worker.route_due()
-    while worker.work_once():
-        pass
 
 
 def test_a_due_study_becomes_a_done_job_with_results_and_deliveries(node: Node) -> None:
@@ -139,12 +58,12 @@ def test_a_due_study_becomes_a_done_job_with_results_and_deliveries(node: Node) 
 def test_the_report_says_what_the_model_says(node: Node) -> None:
     node.receive(image())  # bright
     read_all(node.worker())
-    report = _report(node, node.jobs()[0])
-    (group,) = _groups(report)
-    assert _named(group, "Finding")[0].ConceptCodeSequence[0].CodeMeaning == "Pneumonia"
-    assert _named(group, "Normality")[0].ConceptCodeSequence[0].CodeMeaning == "Abnormal"
-    assert _named(group, "Algorithm Name")[0].TextValue == "tiny"
-    assert float(_percents(report)[0]) > 90
+    report = report_of(node, node.jobs()[0])
+    (group,) = groups(report)
+    assert named(group, "Finding")[0].ConceptCodeSequence[0].CodeMeaning == "Pneumonia"
+    assert named(group, "Normality")[0].ConceptCodeSequence[0].CodeMeaning == "Abnormal"
+    assert named(group, "Algorithm Name")[0].TextValue == "tiny"
+    assert float(percents(report)[0]) > 90
     assert report.PatientName == PATIENT
 
 
@@ -167,7 +86,7 @@ def test_several_fitting_images_are_one_job_and_one_report(node: Node) -> None:
     assert job["inputs"] == [f"{STUDY}.1.{number}" for number in (1, 2, 3)]
     overlays = [each["number"] for each in job["results"] if each["kind"] == "sc"]
     assert overlays == [1, 2, 3]
-    assert len(_groups(_report(node, job))) == 3
+    assert len(groups(report_of(node, job))) == 3
 
 
 def test_what_fits_no_model_is_skipped_with_its_reason(node: Node) -> None:
@@ -493,7 +412,7 @@ def test_a_job_that_two_workers_read_is_recorded_once_and_alike(node: Node) -> N
     names = sorted(each.name for each in counted.iterdir())
     assert sorted(each.name for each in late.iterdir()) == names
     assert len(names) == len(job["results"])
-    assert _report(node, job).ContentDate in ("20010908", "20010909")  # when it was queued
+    assert report_of(node, job).ContentDate in ("20010908", "20010909")  # when it was queued
     for name in names:
         assert (late / name).read_bytes() == (counted / name).read_bytes()
 
@@ -597,7 +516,7 @@ def test_the_model_sees_dense_bone_white_in_both_monochromes(node: Node) -> None
     inverted = image(4000 - values, study=f"{STUDY}.2", PhotometricInterpretation="MONOCHROME1")
     node.receive(inverted)
     read_all(node.worker())
-    percents = [_percents(_report(node, node.jobs(f"{STUDY}.{n}")[0])) for n in (1, 2)]
+    percents = [percents(report_of(node, node.jobs(f"{STUDY}.{n}")[0])) for n in (1, 2)]
     assert percents[0] == percents[1]
     assert percents[0]
 
@@ -606,31 +525,3 @@ def _over(node: Node) -> bool:
     with node.database.read() as connection:
         rows = stats.jobs(connection)
     return len(rows) == 2 and all(each["state"] not in ("queued", "running") for each in rows)
-
-
-def _report(node: Node, job: dict[str, Any]) -> Dataset:
-    (found,) = (r for r in node.results(job) if r.SOPClassUID == Comprehensive3DSRStorage)
-    return dcmread(BytesIO(as_file(found)))
-
-
-def _items(dataset: Dataset) -> list[Dataset]:
-    children = list(dataset.get("ContentSequence", []))
-    return children + [each for child in children for each in _items(child)]
-
-
-def _named(dataset: Dataset, meaning: str) -> list[Dataset]:
-    return [
-        each
-        for each in _items(dataset)
-        if "ConceptNameCodeSequence" in each
-        and each.ConceptNameCodeSequence[0].CodeMeaning == meaning
-    ]
-
-
-def _groups(report: Dataset) -> list[Dataset]:
-    return _named(report, "Measurement Group")
-
-
-def _percents(report: Dataset) -> list[str]:
-    found = _named(report, "Probability of abnormality")
-    return [str(each.MeasuredValueSequence[0].NumericValue) for each in found]

@@ -9,7 +9,16 @@ import pytest
 
 from inference.errors import ManifestError
 from inference.manifest import ZOO, Manifest, find_packages, read_package
-from tests.tinymodel import write_package
+from tests.tinymodel import (
+    CLASSIFICATION,
+    DETECTION,
+    GRADE,
+    SCORE,
+    SEGMENTATION,
+    URGENCY,
+    write_package,
+    write_series_package,
+)
 
 
 def test_our_own_packages_are_whole() -> None:
@@ -85,6 +94,71 @@ def test_what_is_wrong_is_named_with_file_and_key(
     with pytest.raises(ManifestError, match=message) as caught:
         read_package(folder)
     assert all(line.startswith(f"{folder / 'model.toml'}: ") for line in _lines(caught.value))
+
+
+ALL_KINDS = CLASSIFICATION + SCORE + GRADE + DETECTION + SEGMENTATION + URGENCY
+WRONG_KINDS: list[tuple[str, str, str]] = [
+    ("lowest = 0", "lowest = 8", "score.0: Value error, lowest must be below highest"),
+    ("abnormal_from = 1", "abnormal_from = 3", "abnormal_from must be the index of a level"),
+    ("abnormal_from = 1", "abnormal_from = 0", "grade.0.abnormal_from"),
+    ('output = "grade"', 'output = ""', "grade.0.output"),
+    ('labels = "box_labels"\n', "", "labels must name an output where there are several"),
+    ("threshold = 0.6", "threshold = 0.6\noverlap = 0", "detection.overlap"),
+    ("threshold = 0.6", "threshold = 0.6\nmaximum = 0", "detection.maximum"),
+    ("threshold = 0.7\nminimum", "threshold = 1.0\nminimum", "segmentation.threshold"),
+    ("minimum_share = 0.02", "minimum_share = 1.0", "segmentation.minimum_share"),
+    ("category = 1", "category = 4", "urgency.category"),
+    ('urgent = "Urgent: red."', 'urgent = ""', "urgency.urgent"),
+    ("channels = 1", "channels = 1\nwindow = [40, 1]", "width above 1"),
+    ("channels = 1", "channels = 1\nwindow = [40, 80]\nlow_percentile = 2", "no percentiles"),
+    ("channels = 1", 'channels = 1\ncrop = "foot"', "prepare.crop"),
+    ('output = "probability"', 'output = "p"\nslice_output = "s"', "needs a .series. section"),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "message"), WRONG_KINDS)
+def test_what_is_wrong_in_other_kinds_is_named_too(
+    tmp_path: Path, old: str, new: str, message: str
+) -> None:
+    read_package(write_package(tmp_path / "sound", sections=ALL_KINDS))
+    folder = write_package(tmp_path, (old, new), sections=ALL_KINDS)
+    with pytest.raises(ManifestError, match=message):
+        read_package(folder)
+
+
+WRONG_SERIES: list[tuple[str, str, str]] = [
+    ("maximum_slices = 64", "maximum_slices = 7", "maximum_slices must not be below"),
+    ("minimum_slices = 8", "minimum_slices = 1", "series.minimum_slices"),
+    ("spacing_mm = 5.0", "spacing_mm = 0", "series.spacing_mm"),
+    ("spacing_mm = 5.0", 'spacing_mm = 5.0\nkernel = "bone"', "series.kernel"),
+    ('slice_output = "probability"\n', "", "a series needs .classification. with slice_output"),
+    ("window = [40, 120]\n", "", "a series needs .prepare. window"),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "message"), WRONG_SERIES)
+def test_what_is_wrong_for_a_series_is_named_too(
+    tmp_path: Path, old: str, new: str, message: str
+) -> None:
+    with pytest.raises(ManifestError, match=message):
+        read_package(write_series_package(tmp_path, (old, new)))
+
+
+def test_a_series_measures_nothing_but_classes(tmp_path: Path) -> None:
+    folder = write_series_package(tmp_path, ("[urgency]", SCORE + "[urgency]"))
+    with pytest.raises(ManifestError, match="and nothing else"):
+        read_package(folder)
+
+
+def test_a_model_must_say_something(tmp_path: Path) -> None:
+    with pytest.raises(ManifestError, match="at least one of"):
+        read_package(write_package(tmp_path, sections=""))
+
+
+@pytest.mark.parametrize("sections", [SCORE, SEGMENTATION, GRADE.replace("abnormal_from = 1", "")])
+def test_urgency_needs_an_output_that_decides(tmp_path: Path, sections: str) -> None:
+    with pytest.raises(ManifestError, match=r"\[urgency\] needs an output that decides"):
+        read_package(write_package(tmp_path, sections=sections + URGENCY))
 
 
 def _lines(error: Exception) -> list[str]:

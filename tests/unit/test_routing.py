@@ -146,6 +146,26 @@ def test_the_view_is_found_where_consoles_write_it(elements: dict[str, Any], vie
     assert view_of(header(**elements)) == view
 
 
+@pytest.mark.parametrize(
+    ("value", "part"),
+    [
+        ("69536005", "HEAD"),
+        ("T-D1100", "HEAD"),
+        ("12738006", "BRAIN"),
+        ("89546000", "SKULL"),
+        ("51185008", "CHEST"),
+        ("40983000", ""),
+    ],
+)
+def test_the_body_part_is_read_from_its_code(value: str, part: str) -> None:
+    assert body_part_of(header(BodyPartExamined="", AnatomicRegionSequence=code(value))) == part
+
+
+def test_without_views_in_the_manifest_any_view_fits(package: Package) -> None:
+    anything = package.manifest.accepts.model_copy(update={"view": []})
+    assert misfit(anything, header(ViewPosition="LL")) is None
+
+
 def test_the_body_part_that_is_stated_comes_first() -> None:
     assert body_part_of(header(AnatomicRegionSequence=code("40983000"))) == "CHEST"
 
