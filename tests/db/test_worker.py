@@ -516,9 +516,9 @@ def test_the_model_sees_dense_bone_white_in_both_monochromes(node: Node) -> None
     inverted = image(4000 - values, study=f"{STUDY}.2", PhotometricInterpretation="MONOCHROME1")
     node.receive(inverted)
     read_all(node.worker())
-    percents = [percents(report_of(node, node.jobs(f"{STUDY}.{n}")[0])) for n in (1, 2)]
-    assert percents[0] == percents[1]
-    assert percents[0]
+    both = [percents(report_of(node, node.jobs(f"{STUDY}.{n}")[0])) for n in (1, 2)]
+    assert both[0] == both[1]
+    assert both[0]
 
 
 def _over(node: Node) -> bool:
