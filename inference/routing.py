@@ -13,7 +13,8 @@ from datetime import UTC, datetime
 from pydicom import Dataset
 
 from inference import series
-from inference.manifest import AcceptsSection, Package
+from inference.manifest import AcceptsSection, Manifest, Package
+from inference.pixels import hounsfield_problem
 
 ELEMENTS = [
     *series.ELEMENTS,
@@ -75,7 +76,7 @@ def route(package: Package, headers: Sequence[Dataset]) -> Routed:
     manifest = package.manifest
     fitting, reasons = [], []
     for header in headers:
-        reason = _misfit(manifest.accepts, header)
+        reason = _misfit(manifest, header)
         if reason is None:
             fitting.append(header)
         elif reason not in reasons:
@@ -89,9 +90,13 @@ def route(package: Package, headers: Sequence[Dataset]) -> Routed:
     return Routed((), "; ".join(reasons) or "the study has no images")
 
 
-def _misfit(accepts: AcceptsSection, header: Dataset) -> str | None:
+def _misfit(manifest: Manifest, header: Dataset) -> str | None:
     try:
-        return misfit(accepts, header)
+        reason = misfit(manifest.accepts, header)
+        # Of a series, all slices are judged together.
+        if reason is None and manifest.prepare.window is not None and manifest.series is None:
+            reason = hounsfield_problem(header)
+        return reason
     except Exception as error:  # noqa: BLE001 - elements are parsed here, and may hold anything
         return f"a header element is malformed ({type(error).__name__})"
 

@@ -47,32 +47,31 @@ def read_volume(model: Model, volume: Volume) -> Reading:
     probabilities = class_probabilities(section, outputs[section.output][0])
     decision, _ = answers.decide(section, probabilities)
     finding = answers.most_probable_abnormal(section, probabilities)
-    per_slice = np.asarray(outputs[slice_output][:, finding], np.float64)
     normal = decision.normality is Normality.NORMAL
-    highest = highest_slices(volume.uids, per_slice, 1 if normal else series.shown_slices)
-    view = View.of(volume.pictures[0], package.preparation, box)
-    maps = None if normal or section.activation is None else outputs[section.activation]
-    images = tuple(
-        ImageReading(
-            sop_instance_uid=volume.uids[i],
-            probabilities=(_on_slice(section.classes[finding], per_slice[i]),),
-            heatmap=None
-            if maps is None
-            else volume.turn.undo(view.map_to_picture(maps[i, finding])),
-        )
-        for i in sorted(highest)
-    )
-    answer = StudyAnswer(
-        decision=decision,
-        probabilities=probabilities,
-        images_read=volume.sources,
-        suspicious=() if normal else tuple(volume.uids[i] for i in highest),
-    )
+    on_slices = np.asarray(outputs[slice_output][:, finding], np.float64)
+    highest = highest_slices(volume.uids, on_slices, 1 if normal else series.shown_slices)
+    maps = None
+    if section.activation is not None and not normal:
+        view = View.of(volume.pictures[0], package.preparation, box)
+        activation = outputs[section.activation][:, finding]
+        maps = {i: view.map_to_picture(activation[i]) for i in highest}
     return Reading(
         algorithm=package.algorithm,
         procedure=package.manifest.report.procedure.code,
-        images=images,
-        study=answer,
+        images=tuple(
+            ImageReading(
+                sop_instance_uid=volume.uids[i],
+                probabilities=(_on_slice(section.classes[finding], on_slices[i]),),
+                heatmap=None if maps is None else volume.turn.undo(maps[i]),
+            )
+            for i in sorted(highest)
+        ),
+        study=StudyAnswer(
+            decision=decision,
+            probabilities=probabilities,
+            images_read=volume.sources,
+            suspicious=() if normal else tuple(volume.uids[i] for i in highest),
+        ),
         urgency=answers.urgency(package.manifest, [decision]),
     )
 

@@ -231,6 +231,19 @@ def test_age_is_stated_or_reckoned(age: str | None, born: str | None, years: flo
     assert found == (None if years is None else pytest.approx(years, abs=0.02))
 
 
+def test_a_ct_slice_without_units_is_not_read_in_a_window(tmp_path: Path) -> None:
+    folder = write_package(
+        tmp_path,
+        ('modality = ["CR", "DX"]', 'modality = ["CT", "DX"]'),
+        ("channels = 1", "channels = 1\nwindow = [40, 80]"),
+    )
+    windowed = read_package(folder)
+    bare = header(Modality="CT")
+    assert route(windowed, [bare]).reason == "the CT slices have no Rescale Slope (0028,1053)"
+    assert route(windowed, [header(Modality="CT", RescaleSlope=1, RescaleIntercept=0)]).fitting
+    assert route(windowed, [header()]).fitting
+
+
 def test_children_are_not_read_by_a_model_for_adults(package: Package) -> None:
     adults = package.manifest.accepts.model_copy(update={"minimum_age_years": 18})
     assert misfit(adults, image(PatientAge="017Y")) == "the patient is younger than 18 years"
