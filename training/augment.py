@@ -1,7 +1,7 @@
-"""Random changes to a batch of prepared radiographs (needs torch).
+"""Random changes to a batch of pictures (needs torch).
 
-Each change takes away something a network could use instead of the lungs: the crop and the aspect
-of a source and so its margins, its contrast, its sharpness, the marker in a corner.
+Each change takes away something a network could use instead of the anatomy: the crop, the
+exposure, the sharpness of a source, the exact outline of the region.
 """
 
 from __future__ import annotations
@@ -12,98 +12,110 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-
-def _uniform(count: int, low: float, high: float, generator: torch.Generator) -> Tensor:
-    return torch.rand(count, generator=generator) * (high - low) + low
+from training.recipe import AugmentSection
 
 
-def augment(greys: Tensor, content: Tensor, generator: torch.Generator) -> Tensor:
-    """Return a changed copy of a batch.
+def augment(
+    picture: Tensor, region: Tensor, how: AugmentSection, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Return changed copies of pictures and their regions.
 
     Parameters
     ----------
-    greys
-        Shape (images, 1, rows, columns), square, values 0..1.
-    content
-        Half height and half width of the picture within the square, shape (images, 2), 0..1; the
-        rest is the margin that the aspect left.
+    picture
+        Shape (images, channels, rows, columns), 0..1.
+    region
+        Shape (images, 1, rows, columns), 0..1; it moves with the picture.
+    how
+        How far to go.
     generator
         Of every random number.
     """
-    warped = _reframe(greys, content, generator)
-    return _erase(_soften(_tone(warped, generator), generator), generator)
+    both = torch.cat([picture, region], 1)
+    moved = functional.grid_sample(both, _grid(both, how, generator), align_corners=False)
+    inside = _erase(moved[:, -1:], how, generator)
+    greys = recolour(moved[:, :-1], how, generator)
+    return greys * (inside if how.erase else 1.0), inside
 
 
-def _reframe(greys: Tensor, content: Tensor, generator: torch.Generator) -> Tensor:
-    """Cut each picture to a new aspect, turn, zoom, shift and mirror it, and frame it again.
-
-    The new aspect (width / height 0.75..1.45) does not depend on the old one, so the margin says
-    nothing about where the image comes from. Zoom 0.75..1.1, turn 12 degrees, stretch 10 %.
-    """
-    count = len(greys)
-    aspect = _uniform(count, math.log(0.75), math.log(1.45), generator).exp()
-    frame = torch.stack([(1.0 / aspect).clamp(max=1.0), aspect.clamp(max=1.0)], 1)
-    # The largest cut of the new aspect that lies within the picture.
-    cut = frame * (content / frame).amin(1, keepdim=True)
-    spare = content - cut
-    zoom = _uniform(count, math.log(0.75), math.log(1.1), generator).exp()[:, None]
-    stretch = _uniform(count, -0.1, 0.1, generator).exp()
-    size = cut * zoom * torch.stack([stretch, 1.0 / stretch], 1)
-    wobble = _uniform(2 * count, -0.06, 0.06, generator).view(count, 2)
-    centre = spare * _uniform(2 * count, -1.0, 1.0, generator).view(count, 2) + wobble
-    mirror = torch.where(torch.rand(count, generator=generator) < 0.5, -1.0, 1.0)
-    grid = _grid(size / frame, centre, mirror, _uniform(count, -12.0, 12.0, generator), greys)
-    return functional.grid_sample(greys, grid, align_corners=False) * _mask(frame, greys)
+def move(picture: Tensor, how: AugmentSection, generator: torch.Generator) -> Tensor:
+    """Return pictures moved, all channels alike: rotated, scaled, shifted, perhaps mirrored."""
+    return functional.grid_sample(picture, _grid(picture, how, generator), align_corners=False)
 
 
-def _grid(scale: Tensor, centre: Tensor, mirror: Tensor, degrees: Tensor, like: Tensor) -> Tensor:
-    """Where each new pixel is taken from; ``scale`` and ``centre`` are (images, 2), row first."""
-    angle = degrees * (math.pi / 180.0)
+def recolour(picture: Tensor, how: AugmentSection, generator: torch.Generator) -> Tensor:
+    """Return pictures with other exposure, sharpness and noise."""
+    for change in (_tone, _sharpen, _soften, _noisy):
+        picture = change(picture, how, generator)
+    return picture.clamp(0.0, 1.0)
+
+
+def _uniform(count: int, reach: float, generator: torch.Generator) -> Tensor:
+    return (torch.rand(count, generator=generator) * 2.0 - 1.0) * reach
+
+
+def _grid(like: Tensor, how: AugmentSection, generator: torch.Generator) -> Tensor:
+    """Where each new pixel is taken from."""
+    count = len(like)
+    angle = _uniform(count, math.radians(how.rotate_degrees), generator)
+    zoom = _uniform(count, how.scale, generator).exp()
+    stretch = _uniform(count, how.stretch, generator).exp()
+    across, down = (_uniform(count, how.shift, generator) for _ in range(2))
+    turned = torch.rand(count, generator=generator) < (0.5 if how.mirror else 0.0)
+    mirror = torch.where(turned, -1.0, 1.0)
     cosine, sine = torch.cos(angle), torch.sin(angle)
-    rows, columns = scale[:, 0], scale[:, 1] * mirror
-    across = torch.stack([cosine * columns, -sine * rows, centre[:, 1]], 1)
-    down = torch.stack([sine * columns, cosine * rows, centre[:, 0]], 1)
-    matrix = torch.stack([across, down], 1)
+    rows = torch.stack([cosine * zoom * stretch * mirror, -sine * zoom, across], 1)
+    columns = torch.stack([sine * zoom * stretch * mirror, cosine * zoom, down], 1)
+    matrix = torch.stack([rows, columns], 1)
     return functional.affine_grid(matrix, list(like.shape), align_corners=False)
 
 
-def _mask(frame: Tensor, like: Tensor) -> Tensor:
-    """One inside a centred frame of half height and half width 0..1, zero in its margin."""
-    rows = torch.linspace(-1.0, 1.0, like.shape[2]).abs()[None, :] <= frame[:, :1]
-    columns = torch.linspace(-1.0, 1.0, like.shape[3]).abs()[None, :] <= frame[:, 1:]
-    return (rows[:, None, :, None] & columns[:, None, None, :]).float()
-
-
-def _tone(greys: Tensor, generator: torch.Generator) -> Tensor:
-    """Change gamma (0.6..1.7), contrast (0.8..1.2) and brightness (0.08)."""
+def _tone(greys: Tensor, how: AugmentSection, generator: torch.Generator) -> Tensor:
     count = len(greys)
-    gamma = _uniform(count, math.log(0.6), math.log(1.7), generator).exp().view(-1, 1, 1, 1)
-    contrast = _uniform(count, 0.8, 1.2, generator).view(-1, 1, 1, 1)
-    brightness = _uniform(count, -0.08, 0.08, generator).view(-1, 1, 1, 1)
-    toned = greys.clamp(min=1e-4) ** gamma
-    return ((toned - 0.5) * contrast + 0.5 + brightness).clamp(0.0, 1.0)
+    shape = (-1, 1, 1, 1)
+    gamma = _uniform(count, how.gamma, generator).exp().view(shape)
+    contrast = _uniform(count, how.contrast, generator).exp().view(shape)
+    brightness = _uniform(count, how.brightness, generator).view(shape)
+    toned = greys.clamp(min=1e-4) ** gamma if how.gamma else greys
+    return (toned - 0.5) * contrast + 0.5 + brightness
 
 
-def _soften(greys: Tensor, generator: torch.Generator) -> Tensor:
-    """Lower the resolution of one batch in two, then add noise of up to 0.04."""
+def _sharpen(greys: Tensor, how: AugmentSection, generator: torch.Generator) -> Tensor:
+    """Weaken or strengthen fine detail in one picture of two, as processing at the source does."""
+    if not how.sharpen:
+        return greys
+    smooth = functional.avg_pool2d(functional.pad(greys, (4, 4, 4, 4), mode="reflect"), 9, 1)
+    strength = _uniform(len(greys), how.sharpen, generator).exp()
+    strength = strength * (torch.rand(len(greys), generator=generator) < 0.5)
+    return greys + (greys - smooth) * strength.view(-1, 1, 1, 1)
+
+
+def _soften(greys: Tensor, how: AugmentSection, generator: torch.Generator) -> Tensor:
+    """Lower the resolution of some batches to 40..100 %."""
+    if float(torch.rand(1, generator=generator)) >= how.soften:
+        return greys
     size = greys.shape[-1]
-    if float(torch.rand(1, generator=generator)) < 0.5:
-        small = int(torch.randint(size // 2, size, (1,), generator=generator))
-        greys = functional.interpolate(greys, size=small, mode="bilinear", antialias=True)
-        greys = functional.interpolate(greys, size=size, mode="bilinear", align_corners=False)
-    strength = _uniform(len(greys), 0.0, 0.04, generator).view(-1, 1, 1, 1)
+    small = int(torch.randint(2 * size // 5, size, (1,), generator=generator))
+    coarse = functional.interpolate(greys, size=small, mode="bilinear", antialias=True)
+    return functional.interpolate(coarse, size=size, mode="bilinear", align_corners=False)
+
+
+def _noisy(greys: Tensor, how: AugmentSection, generator: torch.Generator) -> Tensor:
+    strength = torch.rand(len(greys), generator=generator).view(-1, 1, 1, 1) * how.noise
     return greys + strength * torch.randn(greys.shape, generator=generator)
 
 
-def _erase(greys: Tensor, generator: torch.Generator) -> Tensor:
-    """Cover a box of up to 35 % per side with the picture's mean on one image in three."""
-    rows, columns = greys.shape[2:]
-    result = greys.clone()
+def _erase(region: Tensor, how: AugmentSection, generator: torch.Generator) -> Tensor:
+    """Take a box of 10..35 % per side out of some regions."""
+    rows, columns = region.shape[2:]
+    result = region.clone()
     for image in result[:, 0]:
         chance = torch.rand(5, generator=generator).tolist()
-        if chance[0] < 0.33:
-            height, width = (int((0.1 + 0.25 * part) * rows) for part in chance[1:3])
-            top = int(chance[3] * (rows - height))
-            left = int(chance[4] * (columns - width))
-            image[top : top + height, left : left + width] = image.mean()
+        if chance[0] < how.erase:
+            height, width = (
+                int((0.1 + 0.25 * chance[1]) * rows),
+                int((0.1 + 0.25 * chance[2]) * columns),
+            )
+            top, left = int(chance[3] * (rows - height)), int(chance[4] * (columns - width))
+            image[top : top + height, left : left + width] = 0.0
     return result

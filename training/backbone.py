@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from training.errors import WeightsError
+
 FEATURES = 1280
 # Expansion, output channels, blocks, stride of the first block.
 _STAGES = (
@@ -25,10 +27,6 @@ _STAGES = (
     (6, 160, 3, 2),
     (6, 320, 1, 1),
 )
-
-
-class WeightsError(ValueError):
-    """The weights file does not hold this network; the message says where it differs."""
 
 
 class Convolution(nn.Conv2d):

@@ -6,13 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+
+from training.errors import CalibrationError
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
-
-
-class CalibrationError(ValueError):
-    """The validation data cannot carry the choice, e.g. it holds no abnormal image."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +29,43 @@ class OperatingPoint:
 
     threshold: float
     band: tuple[float, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibration:
+    """The probability of "abnormal" is ``sigmoid(scale * logit + shift)`` (Platt, 1999)."""
+
+    scale: float = 1.0
+    shift: float = 0.0
+
+    def __call__(self, logits: Floats) -> Floats:
+        """Return probabilities, 0..1, same shape as ``logits``."""
+        return np.asarray(1.0 / (1.0 + np.exp(-(self.scale * logits + self.shift))))
+
+
+def fit_platt(logits: Floats, positive: NDArray[np.bool_]) -> Calibration:
+    """Find the scale and shift with the least log loss.
+
+    Parameters
+    ----------
+    logits
+        Of "abnormal", shape (images,).
+    positive
+        Whether each image is abnormal.
+
+    Raises
+    ------
+    CalibrationError
+        The images are all abnormal, or none is; or greater logits do not mean more abnormal.
+    """
+    if positive.all() or not positive.any():
+        raise CalibrationError(f"{positive.sum()} of {len(positive)} images are abnormal")
+    # A faint penalty, so that a perfect separation does not ask for certainty.
+    fitted = LogisticRegression(C=10.0).fit(logits[:, None], positive)
+    scale, shift = float(fitted.coef_[0, 0]), float(fitted.intercept_[0])
+    if scale <= 0:
+        raise CalibrationError("the network's scores do not rise with abnormality")
+    return Calibration(scale=scale, shift=shift)
 
 
 def softmax(logits: Floats, temperature: float = 1.0) -> Floats:

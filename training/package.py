@@ -1,0 +1,149 @@
+"""What training leaves behind: the package's files but its card."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+import torch
+from torch import nn
+
+from inference.manifest import MANIFEST_FILE, MODEL_FILE, read_package
+from inference.runtime import Model
+from training.calibrate import Calibration, OperatingPoint
+from training.export import check_export, export_onnx
+from training.loop import History
+from training.recipe import Recipe
+from training.record import RECIPE_FILE, TRAINING_FILE
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """A trained model, ready to be written.
+
+    Attributes
+    ----------
+    exported
+        What ``model.onnx`` computes.
+    outputs
+        Names of its outputs, in order, and of their first axes.
+    example
+        An input for the check of the export.
+    point, calibration
+        What validation decided.
+    chosen
+        How the operating point was chosen, in words.
+    history
+        Of each stage, by name.
+    facts
+        Counts and figures that only training knows, for ``training.json``.
+    """
+
+    exported: nn.Module
+    outputs: Mapping[str, str]
+    example: torch.Tensor
+    point: OperatingPoint
+    calibration: Calibration
+    chosen: str
+    history: Mapping[str, History]
+    facts: Mapping[str, Any]
+
+
+def write_package(recipe: Recipe, recipe_file: Path, trained: Trained, out: Path) -> float:
+    """Write ``model.onnx``, ``model.toml``, the recipe and ``training.json`` into ``out``.
+
+    Returns
+    -------
+    float
+        The greatest difference between what the network and the node's runtime compute.
+
+    Raises
+    ------
+    ExportError
+        That difference is over ``training.export.TOLERANCE``, or the graph is not valid.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    digest = export_onnx(trained.exported, trained.example, trained.outputs, out / MODEL_FILE)
+    text = tomli_w.dumps(manifest(recipe, trained, digest), multiline_strings=False)
+    (out / MANIFEST_FILE).write_text(text, "utf-8")
+    (out / RECIPE_FILE).write_text(recipe_file.read_text("utf-8"), "utf-8")
+    record = {
+        "history": {name: vars(each) for name, each in trained.history.items()},
+        "calibration": vars(trained.calibration),
+        "operating_point": vars(trained.point),
+        **trained.facts,
+    }
+    (out / TRAINING_FILE).write_text(json.dumps(record, indent=1) + "\n", "utf-8")
+    if not (out / "CARD.md").exists():
+        (out / "CARD.md").write_text(f"# {recipe.package.name}: not evaluated yet\n", "utf-8")
+    found = Model(read_package(out)).run(trained.example.numpy())
+    return check_export(
+        trained.exported, trained.example, {name: found[name] for name in trained.outputs}
+    )
+
+
+def manifest(recipe: Recipe, trained: Trained, sha256: str) -> dict[str, object]:
+    """Return the manifest (see ``inference.manifest``)."""
+    tables: dict[str, object] = {
+        "model": {**_plain(recipe.package), "sha256": sha256},
+        "accepts": _plain(recipe.accepts),
+    }
+    if recipe.series is not None:
+        tables["series"] = _plain(recipe.series)
+    tables |= {
+        "report": _plain(recipe.report),
+        "prepare": _plain(recipe.prepare),
+        "runtime": {"input": "image", "batch": 8},
+        "classification": _classification(recipe, trained),
+    }
+    if recipe.scores:
+        tables["score"] = score_tables(recipe)
+    if recipe.urgency is not None:
+        tables["urgency"] = _plain(recipe.urgency)
+    return tables | {
+        "training": {
+            "recipe": RECIPE_FILE,
+            "record": TRAINING_FILE,
+            "date": datetime.now(UTC).date().isoformat(),
+            "seed": recipe.fit.seed,
+            "calibration": "Platt scaling on validation, part of the graph",
+        }
+    }
+
+
+def score_tables(recipe: Recipe) -> list[dict[str, object]]:
+    """Return the manifest's ``[[score]]`` entries."""
+    stated = {"code", "lowest", "highest", "when"}
+    return [
+        {"output": score_output(number), **each.model_dump(mode="json", include=stated)}
+        for number, each in enumerate(recipe.scores)
+    ]
+
+
+def score_output(number: int) -> str:
+    """Name of a score's output in the graph."""
+    return f"score_{number}"
+
+
+def _classification(recipe: Recipe, trained: Trained) -> dict[str, object]:
+    table: dict[str, object] = {"output": "probability"}
+    if recipe.series is not None:
+        table["slice_output"] = "slice_probability"
+    return table | {
+        "activation": "activation",
+        "threshold": trained.point.threshold,
+        "indeterminate": list(trained.point.band),
+        "operating_point": trained.chosen,
+        "class": [_plain(each) for each in recipe.classes],
+    }
+
+
+def _plain(section: Any) -> dict[str, Any]:
+    """Return what a section states; the manifest has the same defaults for what it leaves out."""
+    kept: dict[str, Any] = section.model_dump(mode="json", exclude_unset=True, by_alias=True)
+    return kept
