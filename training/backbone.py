@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -102,18 +103,26 @@ def load(path: Path) -> MobileNetV2:
     Raises
     ------
     WeightsError
-        Fewer convolutions than this network has, or one of another shape.
+        The file cannot be read as such, or it holds fewer convolutions than this network has, or
+        one of another shape.
     """
     network = MobileNetV2()
     convolutions = [module for module in network.modules() if isinstance(module, Convolution)]
-    with np.load(path, allow_pickle=False) as arrays:
-        graph = json.loads(bytes(arrays["__meta__"]))["graph"]
-        steps = [step for step in graph if step["op"] == "conv" and not step.get("head")]
-        if len(steps) != len(convolutions):
-            raise WeightsError(f"{len(steps)} convolutions, MobileNetV2 has {len(convolutions)}")
-        for step, convolution in zip(steps, convolutions, strict=True):
-            _fill(convolution.weight, arrays[step["w"]], step["w"])
-            _fill(convolution.bias, arrays[step["b"]], step["b"])
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            graph = json.loads(bytes(arrays["__meta__"]))["graph"]
+            steps = [step for step in graph if step["op"] == "conv" and not step.get("head")]
+            if len(steps) != len(convolutions):
+                raise WeightsError(
+                    f"{path}: {len(steps)} convolutions, MobileNetV2 has {len(convolutions)}"
+                )
+            for step, convolution in zip(steps, convolutions, strict=True):
+                _fill(convolution.weight, arrays[step["w"]], step["w"])
+                _fill(convolution.bias, arrays[step["b"]], step["b"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, BadZipFile) as error:
+        raise WeightsError(
+            f"{path}: cannot be read as the backbone's weights ({type(error).__name__})"
+        ) from error
     return network
 
 

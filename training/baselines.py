@@ -29,7 +29,7 @@ def thumbnail(greys: NDArray[np.uint8], train: NDArray[np.intp], positive: Flags
 
 def view(examples: Sequence[Example], train: NDArray[np.intp], positive: Flags) -> Floats:
     """Score every picture by how often its view is positive in training."""
-    values = np.array([each.column("view") for each in examples])
+    values = np.array([each.fact("view") for each in examples])
     seen = values[train]
     rates = {name: positive[train][seen == name].mean() for name in set(seen.tolist())}
     return np.array([rates.get(name, 0.5) for name in values])

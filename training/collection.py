@@ -22,6 +22,7 @@ from training.recipe import TEST, TRAIN, VAL, DataSection, Recipe, SplitSection,
 SUFFIXES = (".png", ".jpg", ".jpeg", ".dcm")
 SCORED = "scored"
 _CONFLICT = "conflict_"
+_FACTS = ("source", "view", "sex", "age")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +53,8 @@ class Example:
         The series it belongs to, and its place there, caudal first.
     columns
         The row of the CSV file.
+    facts
+        ``source``, ``view``, ``sex`` and ``age``, from whichever column holds them.
     """
 
     path: Path
@@ -67,10 +70,11 @@ class Example:
     series: str = ""
     order: int = 0
     columns: Mapping[str, str] = field(default_factory=dict)
+    facts: Mapping[str, str] = field(default_factory=dict)
 
-    def column(self, name: str) -> str:
-        """Value of a column, empty if there is none."""
-        return self.columns.get(name, "")
+    def fact(self, name: str) -> str:
+        """Source, view, sex or age, empty if it is not known."""
+        return self.facts.get(name, "")
 
 
 def matches(columns: Mapping[str, str], where: Where) -> bool:
@@ -89,12 +93,16 @@ def read_rows(path: Path, *needed: str) -> list[dict[str, str]]:
     Raises
     ------
     CollectionError
-        The file is missing or empty, or lacks a needed column.
+        The file is missing, empty or not UTF-8, or lacks a needed column.
     """
     if not path.is_file():
         raise CollectionError(f"{path} does not exist; --data must name the folder that holds it")
-    with path.open(newline="", encoding="utf-8") as stream:
-        rows = list(csv.DictReader(stream))
+    try:
+        # Spreadsheets write a byte order mark, which would become part of the first column's name.
+        with path.open(newline="", encoding="utf-8-sig") as stream:
+            rows = list(csv.DictReader(stream, restval=""))
+    except UnicodeDecodeError as error:
+        raise CollectionError(f"{path} is not UTF-8 text") from error
     if not rows:
         raise CollectionError(f"{path} has no rows")
     for name in needed:
@@ -129,15 +137,21 @@ def read_collection(recipe: Recipe, folder: Path) -> list[Example]:
 
 def _read(recipe: Recipe, section: DataSection, folder: Path) -> Iterator[Example]:
     rows = _file_rows(section, folder) if section.files else _folder_rows(section, folder)
-    for path, columns in rows:
-        if matches(columns, section.where):
-            yield _example(recipe, section, path, columns)
+    taken = [row for row in rows if matches(row[1], section.where)]
+    if not taken:
+        raise CollectionError(f"data {section.name}: no image fits; see where, files and folder")
+    for path, columns in taken:
+        yield _example(recipe, section, path, columns)
 
 
 def _file_rows(section: DataSection, folder: Path) -> Iterator[tuple[Path, dict[str, str]]]:
     file = folder / section.files
-    names = section.columns
-    for row in read_rows(file, names.image, names.label):
+    names, doubts = section.columns, [doubt.where for doubt in section.unsure]
+    # A column misspelt in a condition would match no row, and nobody would notice.
+    asked = [name for where in (section.where, section.screens, section.kinds, *doubts)
+             for name in where]  # fmt: skip
+    placed = [name for name in (names.series, names.order) if name]
+    for row in read_rows(file, names.image, names.label, *placed, *asked):
         yield file.parent / row[names.image], row
 
 
@@ -148,8 +162,17 @@ def _folder_rows(section: DataSection, folder: Path) -> Iterator[tuple[Path, dic
             raise CollectionError(f"{root / name} does not exist; one folder per class is expected")
         for path in sorted((root / name).rglob("*")):
             if path.suffix.lower() in SUFFIXES:
-                relative = path.relative_to(root).as_posix()
-                yield path, {section.columns.image: relative, section.columns.label: name}
+                inner = path.relative_to(root / name)
+                # A folder within the class's folder is a patient.
+                patient = inner.parts[0] if len(inner.parts) > 1 else path.stem
+                yield (
+                    path,
+                    {
+                        section.columns.image: path.relative_to(root).as_posix(),
+                        section.columns.label: name,
+                        section.columns.group: patient,
+                    },
+                )
 
 
 def _example(recipe: Recipe, section: DataSection, path: Path, columns: dict[str, str]) -> Example:
@@ -158,7 +181,6 @@ def _example(recipe: Recipe, section: DataSection, path: Path, columns: dict[str
         raise CollectionError(f"{path.name}: {names.label} {value!r} is not among [[data]] values")
     sure = _sure_target(recipe.labels, section.values[value])
     group = columns.get(names.group) or path.stem
-    fold = columns.get(names.fold, "")
     target, weight = _softened(recipe.labels, section, columns, sure)
     return Example(
         path=path,
@@ -167,14 +189,28 @@ def _example(recipe: Recipe, section: DataSection, path: Path, columns: dict[str
         label=sure.index(1.0) if 1.0 in sure else -1,
         group=group,
         part=_part(recipe.split, columns.get(names.split, ""), group),
-        fold=int(fold) if fold.isdigit() else -1,
+        fold=_fold(recipe.split, columns.get(names.fold, ""), group),
         screens=matches(columns, section.screens),
         kinds=matches(columns, section.kinds),
         weight=section.weight * weight,
         series=columns.get(names.series, "") if names.series else "",
-        order=int(columns[names.order]) if names.order else 0,
+        order=_order(columns[names.order], path) if names.order else 0,
         columns=columns,
+        facts={name: columns.get(getattr(names, name), "") for name in _FACTS},
     )
+
+
+def _fold(split: SplitSection, stated: str, group: str) -> int:
+    if not stated and split.folds:
+        return int(hashlib.sha256(f"fold {group}".encode()).hexdigest()[:8], 16) % split.folds
+    return int(stated) if stated.isdecimal() else -1
+
+
+def _order(stated: str, path: Path) -> int:
+    try:
+        return int(stated)
+    except ValueError as error:
+        raise CollectionError(f"{path.name}: {stated!r} is no place in a series") from error
 
 
 def _sure_target(labels: Sequence[str], meant: str | Mapping[str, float]) -> tuple[float, ...]:
@@ -251,7 +287,7 @@ def sampling_weights(examples: Sequence[Example]) -> NDArray[np.float64]:
     A kind is a class within a collection and a source, so that the few images of a class in one
     source are seen often enough for the network to learn that the source is not the disease.
     """
-    cells = [(each.data, each.column("source"), each.target) for each in examples]
+    cells = [(each.data, each.fact("source"), each.target) for each in examples]
     count: defaultdict[object, int] = defaultdict(int)
     for cell in cells:
         count[cell] += 1

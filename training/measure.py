@@ -169,7 +169,7 @@ def _trivial(material: Material, positive: Flags) -> dict[str, Floats]:
     if not len(train) or positive[train].all() or not positive[train].any():
         raise EvaluationError("the baselines need normal and abnormal images in training")
     found = {"thumbnail": baselines.thumbnail(material.greys, train, positive)}
-    if any(each.column("view") for each in material.examples):
+    if any(each.fact("view") for each in material.examples):
         found["view"] = baselines.view(material.examples, train, positive)
     return found
 
@@ -219,7 +219,7 @@ def _group_row(name: str, value: str, asked: Asked, threshold: float | None) -> 
 def _value(example: Example, name: str) -> str:
     """Value of a column to group by; ages in spans."""
     if name != "age":
-        return example.column(name)
+        return example.fact(name)
     years = _years(example)
     for low, high in _AGES:
         if low <= years < high:
@@ -229,7 +229,7 @@ def _value(example: Example, name: str) -> str:
 
 def _years(example: Example) -> float:
     try:
-        return float(example.column("age"))
+        return float(example.fact("age"))
     except ValueError:
         return float("nan")
 

@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from pydicom import dcmread
+from pydicom.errors import InvalidDicomError
 
 from inference.crop import head_box
+from inference.errors import PixelError
 from inference.pixels import Preparation, displayed, prepare
 from training.collection import Example
 from training.errors import CollectionError
@@ -27,14 +29,18 @@ def read_picture(path: Path, preparation: Preparation) -> NDArray[np.uint8]:
     Raises
     ------
     CollectionError
-        The file cannot be read as an image.
+        The file cannot be read as an image, or has more than 8 bits and says no window.
     """
     try:
         if path.suffix.lower() == ".dcm":
             return displayed(dcmread(path), preparation.window)
         with Image.open(path) as image:
+            if image.mode.startswith(("I", "F")):  # converting would clip all above 255 to white
+                raise CollectionError(f"{path}: more than 8 bits per pixel; export it in a window")
             return np.asarray(image.convert("L"), dtype=np.uint8)
-    except (OSError, ValueError) as error:
+    except PixelError as error:
+        raise CollectionError(f"{path}: {error}") from error
+    except (OSError, ValueError, InvalidDicomError, Image.DecompressionBombError) as error:
         raise CollectionError(f"{path}: cannot be read ({type(error).__name__})") from error
 
 
@@ -57,8 +63,13 @@ def prepared(
     -------
     NDArray[np.uint8]
         Shape (images, rows, columns); 255 is grey 1 of the node's tensor, rounded to 1/255.
+
+    Raises
+    ------
+    CollectionError
+        An image is missing or cannot be read.
     """
-    files = [(str(each.path), each.path.stat().st_size) for each in examples]
+    files = [(str(each.path), size_of(each.path)) for each in examples]
     name = hashlib.sha256(repr((files, preparation)).encode()).hexdigest()[:16]
     kept = cache / f"prepared-{name}.npy" if cache else None
     if kept and kept.is_file():
@@ -72,8 +83,24 @@ def prepared(
             greys[at] = np.rint((tensor * preparation.std + preparation.mean) * 255.0)
     if kept:
         kept.parent.mkdir(parents=True, exist_ok=True)
-        np.save(kept, greys)
+        part = kept.with_suffix(".part")  # whole or not at all, should it be killed now
+        with part.open("wb") as stream:
+            np.save(stream, greys)
+        part.replace(kept)
     return greys
+
+
+def size_of(path: Path) -> int:
+    """Return the size of an image file, bytes.
+
+    Raises
+    ------
+    CollectionError
+        There is no such file.
+    """
+    if not path.is_file():
+        raise CollectionError(f"{path} does not exist")
+    return path.stat().st_size
 
 
 def _together(examples: Sequence[Example]) -> list[list[int]]:

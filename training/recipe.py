@@ -123,7 +123,8 @@ class SplitSection(_Section):
 
     Where there is no such column, patients are dealt out by a hash of their identifier:
     ``fractions`` for training, validation and test. Any other value is kept for ``[[question]]``.
-    With ``folds``, a series model is cross-validated and then trained on everything.
+    A series model is cross-validated and then trained on everything; where there is no column of
+    folds, patients are dealt out to so many ``folds``.
     """
 
     train: list[str] = [TRAIN]
@@ -131,6 +132,12 @@ class SplitSection(_Section):
     test: list[str] = [TEST]
     fractions: tuple[float, float, float] = (0.7, 0.15, 0.15)
     folds: int = Field(default=0, ge=0, le=20)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> SplitSection:
+        if min(self.fractions) < 0 or sum(self.fractions) <= 0:
+            raise ValueError("fractions must not be negative, nor all zero")
+        return self
 
 
 class NetworkSection(_Section):
@@ -219,6 +226,12 @@ class RecipeScore(_Section):
     highest: float
     when: Literal["always", "abnormal"] = "abnormal"
 
+    @model_validator(mode="after")
+    def _consistent(self) -> RecipeScore:
+        if not self.lowest < self.highest:
+            raise ValueError("lowest must be below highest")
+        return self
+
 
 class QuestionSection(_Section):
     """``[[question]]``: one more test, a yes-or-no question about some of the images.
@@ -271,8 +284,14 @@ class Recipe(_Section):
     def _consistent(self) -> Recipe:
         if sum(each.normal for each in self.classes) != 1 or not self.classes[0].normal:
             raise ValueError("the first class, and no other, must have normal = true")
+        if len(set(self.labels)) < len(self.labels):
+            raise ValueError("two [[class]] bear one label")
+        if self.prepare.rows != self.prepare.columns:
+            raise ValueError("prepare.rows and prepare.columns must be equal to train")
         if self.series and (self.region or self.scores or len(self.classes) != 2):
             raise ValueError("a series recipe has two classes, no [region] and no [[score]]")
+        if self.series and self.prepare.window is None:
+            raise ValueError("a series recipe needs prepare.window")
         if len({each.name for each in self.data}) < len(self.data):
             raise ValueError("two [[data]] bear one name")
         for section in self.data:
@@ -286,8 +305,15 @@ class Recipe(_Section):
             named = {meant} if isinstance(meant, str) else set(meant)
             if not named <= set(self.labels):
                 raise ValueError(f"data {section.name}: value {value!r} names no class")
-        if self.series and not (section.columns.series and section.columns.order):
-            raise ValueError(f"data {section.name}: a series needs columns series and order")
+            shares = [1.0] if isinstance(meant, str) else list(meant.values())
+            if not shares or min(shares) < 0 or sum(shares) <= 0:
+                raise ValueError(f"data {section.name}: value {value!r} has no probabilities")
+        for doubt in section.unsure:
+            if doubt.label not in self.labels:
+                raise ValueError(f"data {section.name}: unsure label {doubt.label!r} is no class")
+        listed = section.files and section.columns.series and section.columns.order
+        if self.series and not listed:
+            raise ValueError(f"data {section.name}: a series needs files, columns series and order")
 
     def _check_question(self, question: QuestionSection) -> None:
         if question.data not in {each.name for each in self.data}:
@@ -322,7 +348,7 @@ def read_recipe(path: Path) -> Recipe:
         raise RecipeError(f"{path}: not valid TOML: {error}") from error
     except ValidationError as error:
         problems = (
-            f"{path}: {'.'.join(str(part) for part in each['loc'])}: {each['msg']}"
+            ": ".join(filter(None, (str(path), ".".join(map(str, each["loc"])), each["msg"])))
             for each in error.errors()
         )
         raise RecipeError("\n".join(problems)) from error

@@ -98,7 +98,7 @@ def _masks(
     file = work.data / section.files
     places = {each.path: at for at, each in enumerate(examples)}
     found: dict[int, Path] = {}
-    for row in read_rows(file, section.mask, "file"):
+    for row in read_rows(file, section.mask, "file", *section.where):
         wanted = row[section.mask] and matches(row, section.where)
         if wanted and file.parent / row["file"] in places:
             found[places[file.parent / row["file"]]] = file.parent / row[section.mask]
