@@ -17,7 +17,7 @@ from db.retry import RetryPolicy
 from db.schema import JOB_MOVES, Instance, Job, JobInput, JobState
 from db.studies import StoredInstance
 
-ROUTINE, URGENT = 0, 10
+ROUTINE, UNDECIDED, URGENT = 0, 5, 10
 """Priorities of jobs and deliveries: the higher goes first."""
 
 _OPEN = (JobState.QUEUED, JobState.RUNNING)

@@ -13,7 +13,8 @@ from datetime import UTC, datetime
 from pydicom import Dataset
 
 from inference import series
-from inference.manifest import AcceptsSection, Manifest, Package
+from inference.manifest import AcceptsSection, Manifest
+from inference.package import Package
 from inference.pixels import hounsfield_problem
 
 ELEMENTS = [

@@ -10,8 +10,8 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from inference.errors import ManifestError, ModelError
-from inference.manifest import Package
 from inference.outputs import Outputs, check_outputs, output_names
+from inference.package import Package
 
 _CUDA, _CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 

@@ -24,7 +24,7 @@ from inference import routing, study
 from inference.errors import ArchiveError, PixelError, ReadingError
 from inference.files import read_file
 from inference.lease import Heartbeat
-from inference.manifest import Package
+from inference.package import Package
 from inference.runtime import Model
 from sr.bundle import ResultObject, build_results
 from sr.document import to_bytes
@@ -311,8 +311,10 @@ class _Stopwatch:
 
 
 def _priority(reading: Reading) -> int | None:
-    """Results of what cannot wait overtake the others on their way out."""
-    return jobs.URGENT if reading.urgency and reading.urgency.urgent else None
+    """Results of what cannot wait, or may not be able to, overtake others on their way out."""
+    if reading.urgency is None or reading.urgency.urgent is False:
+        return None
+    return jobs.URGENT if reading.urgency.urgent else jobs.UNDECIDED
 
 
 def _why_not(reason: str, readable: int, unreadable: int) -> str:

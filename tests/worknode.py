@@ -15,7 +15,7 @@ from db.archive import Archive
 from db.engine import Database
 from db.retry import RetryPolicy
 from db.studies import StoredInstance
-from inference.manifest import read_package
+from inference.package import read_package
 from inference.worker import Worker, WorkerSettings
 from tests.dicomfiles import STUDY, as_file
 from tests.tinymodel import write_package

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.manifest import Package
+from inference.package import Package
 from inference.runtime import Model
 from training.calibrate import Calibration
 from training.collection import Example

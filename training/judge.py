@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from inference.manifest import CARD_FILE, read_package
+from inference.package import CARD_FILE, read_package
 from inference.runtime import Model
 from training.answers import Answers, ask_images, ask_series, held_out_answers
 from training.card import card

@@ -13,7 +13,7 @@ import tomli_w
 import torch
 from torch import nn
 
-from inference.manifest import MANIFEST_FILE, MODEL_FILE, read_package
+from inference.package import MANIFEST_FILE, MODEL_FILE, read_package
 from inference.runtime import Model
 from training.calibrate import Calibration, OperatingPoint
 from training.export import check_export, export_onnx

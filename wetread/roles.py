@@ -44,7 +44,7 @@ def receive(settings: Settings, stop: threading.Event) -> None:
 
 def work(settings: Settings, stop: threading.Event) -> None:
     """Run one worker."""
-    from inference.manifest import find_packages
+    from inference.package import find_packages
     from inference.worker import Worker, WorkerSettings
 
     packages = find_packages(settings.models.folders, settings.models.disabled)

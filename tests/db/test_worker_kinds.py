@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 from pydicom.uid import BasicTextSRStorage, SecondaryCaptureImageStorage
 
-from db import outbox
+from db import jobs, outbox
 from db.engine import Database
 from tests import validators
 from tests.ctfiles import between, head_series, localizer
@@ -171,6 +171,17 @@ def test_a_normal_series_can_wait_and_shows_one_slice(node: Node) -> None:
     assert (job["state"], job["priority"]) == ("done", 0)
     assert len(overlays(node)) == 1
     assert "can wait: green." in text_of(node).lower()
+
+
+@ON_SQLITE
+def test_an_undecided_study_goes_out_before_routine_ones(node: Node) -> None:
+    """It may be urgent; nobody knows before a physician has read it."""
+    everything = ("indeterminate = [0.4, 0.6]", "indeterminate = [0.0, 1.0]")
+    write_series_package(node.folder / "models", everything)
+    read_study(node, *head_series())
+    (job,) = node.jobs()
+    assert jobs.ROUTINE < job["priority"] < jobs.URGENT
+    assert "undecided: yellow." in text_of(node).lower()
 
 
 @ON_SQLITE

@@ -20,7 +20,7 @@ from db.jobs import ModelRef
 from db.outbox import StoredResult
 from db.retry import RetryPolicy
 from db.studies import StoredInstance
-from inference.manifest import find_packages
+from inference.package import find_packages
 from tests.dicomfiles import PATIENT, as_file, image
 from tests.tinygraph import Fault
 from tests.tinymodel import write_package

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from inference.errors import ManifestError
-from inference.manifest import ZOO, Manifest, find_packages, read_package
+from inference.manifest import Manifest
+from inference.package import ZOO, find_packages, read_package
 from tests.tinymodel import (
     CLASSIFICATION,
     DETECTION,

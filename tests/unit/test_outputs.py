@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from inference.errors import ModelError
-from inference.manifest import Manifest, read_package
+from inference.manifest import Manifest
 from inference.outputs import check_outputs, output_names
+from inference.package import read_package
 from tests.tinygraph import BOXES, LABELS
 from tests.tinymodel import (
     CLASSIFICATION,

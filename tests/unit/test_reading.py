@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from inference.answers import decide
 from inference.errors import ManifestError, ModelError
-from inference.manifest import ClassificationSection, read_package
+from inference.manifest import ClassificationSection
+from inference.package import read_package
 from inference.reading import read_pictures
 from inference.runtime import Model
 from sr.findings import Decision, ImageReading, Normality, Probability

@@ -11,7 +11,7 @@ from pydicom import Dataset, dcmread
 
 from inference.errors import PixelError
 from inference.files import read_file
-from inference.manifest import Package, read_package
+from inference.package import Package, read_package
 from inference.routing import ELEMENTS, age_of, body_part_of, misfit, route, view_of
 from tests.dicomfiles import PATIENT, PATIENT_ID, as_file, code, header, image
 from tests.tinymodel import write_package

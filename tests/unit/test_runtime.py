@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from inference.errors import ManifestError, ModelError
-from inference.manifest import read_package
+from inference.package import read_package
 from inference.runtime import Model, available_providers
 from tests.tinygraph import SIDE, Fault, abnormal_probability
 from tests.tinymodel import write_package

@@ -8,7 +8,8 @@ import pytest
 from pydicom import Dataset
 from pydicom.sequence import Sequence as Items
 
-from inference.manifest import Package, SeriesSection, read_package
+from inference.manifest import SeriesSection
+from inference.package import Package, read_package
 from inference.routing import route
 from inference.series import Chosen, choose
 from tests.ctfiles import HFS, head_series, localizer, tilted

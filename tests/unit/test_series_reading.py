@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
 
 from inference.errors import ManifestError
-from inference.manifest import read_package
+from inference.package import read_package
 from inference.routing import route
 from inference.runtime import Model
 from inference.series_reading import highest_slices, read_volume

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from inference.errors import PixelError
-from inference.manifest import read_package
+from inference.package import read_package
 from inference.runtime import Model
 from inference.study import decode, read, shown
 from inference.volume import Volume

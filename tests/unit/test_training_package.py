@@ -12,7 +12,7 @@ import onnxruntime
 import pytest
 from numpy.typing import NDArray
 
-from inference.manifest import ZOO, Package, read_package
+from inference.package import ZOO, Package, read_package
 from inference.pixels import prepare
 from training.calibrate import OperatingPoint
 from training.chest_manifest import manifest

@@ -18,7 +18,7 @@ app = typer.Typer(no_args_is_help=True, help="The model packages: list, check.")
 def list_models(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """List the packages that workers read with."""
     from inference.errors import ManifestError
-    from inference.manifest import find_packages
+    from inference.package import find_packages
 
     settings = load(config).models
     try:
@@ -54,7 +54,7 @@ def check_models(
 ) -> None:
     """Check manifests, hashes and graphs, and run each model once."""
     from inference.errors import ReadingError
-    from inference.manifest import find_packages, read_package
+    from inference.package import find_packages, read_package
     from inference.runtime import Model
 
     settings = load(config).models
