@@ -15,7 +15,7 @@ from inference.runtime import Model
 from training.calibrate import Calibration
 from training.collection import Example
 from training.errors import EvaluationError
-from training.record import TRAINING_FILE, pooled
+from training.record import TRAINING_FILE, pooled, slice_name
 
 Floats = NDArray[np.float64]
 _BATCH = 16
@@ -91,6 +91,11 @@ def held_out_answers(
     """Return what cross-validation said of series that the model was trained on.
 
     None where the package was not trained on these series.
+
+    Raises
+    ------
+    EvaluationError
+        It was trained on some of them, and answers to those would flatter it.
     """
     file = folder / TRAINING_FILE
     record = json.loads(file.read_text("utf-8")) if file.is_file() else {}
@@ -98,9 +103,17 @@ def held_out_answers(
         return None
     folds = record["folds"]
     known = dict(zip(folds["files"], folds["slice_logits"], strict=True))
-    if not all(each.path.name in known for each in examples):
+    names = [slice_name(each) for each in examples]
+    if not any("/" in name for name in known):  # written before names had their series
+        names = [each.path.name for each in examples]
+    told = [name in known for name in names]
+    if not any(told):
         return None
-    logits = np.array([known[each.path.name] for each in examples])
+    if not all(told):
+        raise EvaluationError(
+            f"{sum(told)} of {len(told)} slices were trained on; judge the others by themselves"
+        )
+    logits = np.array([known[name] for name in names])
     abnormal = Calibration(**folds["slice_calibration"])(logits)
     study = np.array([pooled(logits[at]) for at in series])
     return Answers(

@@ -202,8 +202,13 @@ def _example(recipe: Recipe, section: DataSection, path: Path, columns: dict[str
 
 def _fold(split: SplitSection, stated: str, group: str) -> int:
     if not stated and split.folds:
-        return int(hashlib.sha256(f"fold {group}".encode()).hexdigest()[:8], 16) % split.folds
+        return dealt_fold(group, split.folds)
     return int(stated) if stated.isdecimal() else -1
+
+
+def dealt_fold(group: str, folds: int) -> int:
+    """Deal a patient to one of so many folds, the same way every time."""
+    return int(hashlib.sha256(f"fold {group}".encode()).hexdigest()[:8], 16) % folds
 
 
 def _order(stated: str, path: Path) -> int:

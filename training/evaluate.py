@@ -185,6 +185,15 @@ def logistic_scores(
     -------
     Floats
         Probability of each of ``others``, shape (m,).
+
+    Raises
+    ------
+    EvaluationError
+        All training images are positive, or none is.
     """
+    if positive.all() or not positive.any():
+        raise EvaluationError(
+            f"a baseline has {positive.sum()} of {len(positive)} positive to learn from"
+        )
     fitted = make_pipeline(StandardScaler(), LogisticRegression(C=1.0 / penalty, max_iter=1000))
     return np.asarray(fitted.fit(inputs, positive).predict_proba(others)[:, 1])

@@ -126,14 +126,17 @@ def answers(score: Floats, threshold: float, band: tuple[float, float] | None) -
     }
 
 
-def _predictive(sensitivity: float, alarms: float, prevalence: float) -> dict[str, float]:
-    """Positive and negative predictive value where this part of all studies is abnormal."""
+def _predictive(sensitivity: float, alarms: float, prevalence: float) -> dict[str, float | None]:
+    """Positive and negative predictive value where this part of all studies is abnormal.
+
+    None where nothing is called so.
+    """
     hit, alarm = sensitivity * prevalence, alarms * (1.0 - prevalence)
     miss, clear = (1.0 - sensitivity) * prevalence, (1.0 - alarms) * (1.0 - prevalence)
     return {
         "prevalence": prevalence,
-        "ppv": round(hit / (hit + alarm), 4) if hit + alarm else float("nan"),
-        "npv": round(clear / (clear + miss), 4) if clear + miss else float("nan"),
+        "ppv": round(hit / (hit + alarm), 4) if hit + alarm else None,
+        "npv": round(clear / (clear + miss), 4) if clear + miss else None,
     }
 
 
@@ -178,9 +181,10 @@ def error_figures(
     def mean_error(said: Floats) -> list[float]:
         return plain(bootstrap(lambda at: float(np.abs(said[at] - values[at]).mean()), groups))
 
+    varies = values.std() > 0 and predicted.std() > 0
     return {
         "n": len(values),
         "mae": mean_error(predicted),
         "mae_constant": mean_error(constant),
-        "correlation": round(float(np.corrcoef(values, predicted)[0, 1]), 3),
+        "correlation": round(float(np.corrcoef(values, predicted)[0, 1]), 3) if varies else None,
     }

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from inference.manifest import ClassificationSection
 from training import baselines
 from training.answers import Answers
-from training.collection import Example, matches, select
+from training.collection import Example, dealt_fold, matches, select
 from training.errors import EvaluationError
 from training.evaluate import Flags, Floats, bootstrap, rate_figure
 from training.figures import (
@@ -29,6 +29,7 @@ from training.recipe import TEST, TRAIN, QuestionSection, Recipe
 
 _AGES = ((0, 18), (18, 40), (40, 60), (60, 130))
 _GROUPED_BY = ("source", "view", "sex", "age")
+_FOLDS = 5  # for the baselines of a collection that has none
 _FEW = 5  # images below which a group is not shown
 
 
@@ -81,7 +82,8 @@ def measure_images(material: Material, scored: Sequence[Mapping[str, Any]]) -> d
     material
         The collection and what the model says of it.
     scored
-        Cross-validated scores from ``training.json``, one entry per ``[[score]]``.
+        Cross-validated scores from ``training.json``, one entry per ``[[score]]``; with another
+        number of them, as under a recipe that the package was not trained by, none is measured.
     """
     test = select(material.examples, lambda each: each.part == TEST and each.label >= 0)
     if not len(test):
@@ -104,13 +106,19 @@ def measure_images(material: Material, scored: Sequence[Mapping[str, Any]]) -> d
     }
     figures["groups"] = _by_group(material, test, positive, trivial["thumbnail"])
     figures["questions"] = [_answer(material, each) for each in material.recipe.questions]
-    figures["scores"] = [
+    figures["scores"] = _scores(material.recipe, scored)
+    return figures
+
+
+def _scores(recipe: Recipe, scored: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    if len(scored) != len(recipe.scores):
+        return []
+    return [
         {"name": score.code.meaning, "lowest": score.lowest, "highest": score.highest}
         | error_figures(*(np.array(record[key]) for key in ("values", "folded", "constant")),
                         groups=record["groups"])
-        for score, record in zip(material.recipe.scores, scored, strict=True)
+        for score, record in zip(recipe.scores, scored, strict=True)
     ]  # fmt: skip
-    return figures
 
 
 def measure_series(material: Material, series: Sequence[NDArray[np.intp]]) -> dict[str, Any]:
@@ -122,15 +130,13 @@ def measure_series(material: Material, series: Sequence[NDArray[np.intp]]) -> di
     owners = [each.group for each in first]
     asked = Asked(score=material.given.studies, positive=urgent, groups=owners)
     figures = overall(asked, point.threshold, point.indeterminate)
-    folds = np.array([each.fold for each in first])
+    folds = _folds(first)
     years = np.array([_years(each) for each in first])
     middle = np.array([at[len(at) // 2] for at in series])
-    trivial = {
-        "age": baselines.age(years, folds, urgent),
-        "thumbnail of the middle slice": baselines.across_folds(
-            folds, lambda learn: baselines.thumbnail(material.greys[middle], learn, urgent)
-        ),
-    }
+    trivial = {} if np.isnan(years).all() else {"age": baselines.age(years, folds, urgent)}
+    trivial["thumbnail of the middle slice"] = baselines.across_folds(
+        folds, lambda learn: baselines.thumbnail(material.greys[middle], learn, urgent)
+    )
     figures["baselines"] = {
         name: {"auc": area(asked, score), "advantage": advantage(asked, score)}
         for name, score in trivial.items()
@@ -141,6 +147,14 @@ def measure_series(material: Material, series: Sequence[NDArray[np.intp]]) -> di
     return figures
 
 
+def _folds(examples: Sequence[Example]) -> NDArray[np.int64]:
+    """Folds for the baselines; patients are dealt out where the collection has none."""
+    stated = np.array([each.fold for each in examples])
+    if (stated >= 0).all() and len(set(stated.tolist())) > 1:
+        return stated
+    return np.array([dealt_fold(each.group, _FOLDS) for each in examples])
+
+
 def _slices(
     material: Material, series: Sequence[NDArray[np.intp]], positive: Flags
 ) -> dict[str, Any]:
@@ -148,7 +162,7 @@ def _slices(
     ordered = [at for at in series if material.examples[at[0]].part != "patient_level_only"]
     at = np.concatenate(ordered)
     place = np.concatenate([np.linspace(0.0, 1.0, len(each)) for each in ordered])
-    folds = np.array([material.examples[i].fold for i in at])
+    folds = _folds([material.examples[i] for i in at])
     by_place = baselines.position(place, folds, positive[at])
     small = baselines.across_folds(
         folds, lambda learn: baselines.thumbnail(material.greys[at], learn, positive[at])
@@ -262,6 +276,10 @@ def _answer(material: Material, question: QuestionSection) -> dict[str, Any]:
         number = material.recipe.labels.index(question.score)
         score, kind = material.given.classes[:, number], material.labels == number
     asked = material.asked(at, yes, score)
+    if asked.positive.all() or not asked.positive.any():
+        raise EvaluationError(
+            f"question {question.title!r}: {asked.positive.sum()} of {len(at)} images are a yes"
+        )
     trivial = _trivial(material, kind)["thumbnail"][at]
     return row | {
         "n": [int(yes[at].sum()), int((~yes[at]).sum())],

@@ -1,4 +1,4 @@
-"""What training leaves behind: the package's files but its card."""
+"""What training leaves behind: the package's files, with a card that has no figures yet."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import tomli_w
 import torch
 from torch import nn
 
-from inference.package import MANIFEST_FILE, MODEL_FILE, read_package
+from inference.package import CARD_FILE, MANIFEST_FILE, MODEL_FILE, read_package
 from inference.runtime import Model
 from training.calibrate import Calibration, OperatingPoint
 from training.export import check_export, export_onnx
@@ -79,8 +79,8 @@ def write_package(recipe: Recipe, recipe_file: Path, trained: Trained, out: Path
         **trained.facts,
     }
     (out / TRAINING_FILE).write_text(json.dumps(record, indent=1) + "\n", "utf-8")
-    if not (out / "CARD.md").exists():
-        (out / "CARD.md").write_text(f"# {recipe.package.name}: not evaluated yet\n", "utf-8")
+    # The figures of a card that lay there were those of another graph.
+    (out / CARD_FILE).write_text(f"# {recipe.package.name}: not evaluated yet\n", "utf-8")
     found = Model(read_package(out)).run(trained.example.numpy())
     return check_export(
         trained.exported, trained.example, {name: found[name] for name in trained.outputs}
@@ -105,13 +105,14 @@ def manifest(recipe: Recipe, trained: Trained, sha256: str) -> dict[str, object]
         tables["score"] = score_tables(recipe)
     if recipe.urgency is not None:
         tables["urgency"] = _plain(recipe.urgency)
+    judged_on = "validation" if recipe.series is None else "the other folds' answers"
     return tables | {
         "training": {
             "recipe": RECIPE_FILE,
             "record": TRAINING_FILE,
             "date": datetime.now(UTC).date().isoformat(),
             "seed": recipe.fit.seed,
-            "calibration": "Platt scaling on validation, part of the graph",
+            "calibration": f"Platt scaling on {judged_on}, part of the graph",
         }
     }
 

@@ -38,6 +38,11 @@ def series_of(examples: Sequence[Example]) -> list[NDArray[np.intp]]:
     return result
 
 
+def slice_name(example: Example) -> str:
+    """Name a slice for ``training.json``; the file's name alone often recurs in each series."""
+    return f"{example.series}/{example.path.name}"
+
+
 def pooled(logits: NDArray[np.float64]) -> float:
     """Pool slices to a study, as the graph does (``training.graphs.study_logit``).
 

@@ -24,7 +24,7 @@ from training.network import Classifier, loss
 from training.package import Trained
 from training.pictures import prepared
 from training.recipe import Recipe, digest
-from training.record import pooled, series_of
+from training.record import pooled, series_of, slice_name
 from training.region import resized
 from training.work import Work, batches
 
@@ -77,7 +77,7 @@ def train_slices(recipe: Recipe, examples: Sequence[Example], work: Work) -> Tra
         history=history,
         facts={
             "folds": {
-                "files": [each.path.name for each in examples],
+                "files": [slice_name(each) for each in examples],
                 "slice_logits": scores.round(4).tolist(),
                 "slice_calibration": vars(slices),
             },

@@ -26,6 +26,11 @@ def signed(figure: Sequence[float]) -> str:
     return f"{figure[0]:+.3f} [{figure[1]:+.3f} to {figure[2]:+.3f}]"
 
 
+def share(value: float | None, places: int = 3) -> str:
+    """Write a bare figure; nothing where it is not defined."""
+    return "" if value is None else f"{value:.{places}f}"
+
+
 def counts(n: Sequence[int] | int) -> str:
     """Write how many are positive and negative."""
     return str(n) if isinstance(n, int) else f"{n[0]} / {n[1]}"
@@ -104,7 +109,7 @@ def _questions(questions: list[dict[str, Any]]) -> list[Table]:
 def _scores(scores: list[dict[str, Any]]) -> Table:
     rows = [
         (f"{each['name']} ({each['lowest']:g}-{each['highest']:g})", str(each["n"]),
-         interval(each["mae"]), interval(each["mae_constant"]), f"{each['correlation']:.2f}")
+         interval(each["mae"]), interval(each["mae_constant"]), share(each["correlation"], 2))
         for each in scores
     ]  # fmt: skip
     head = (
@@ -132,7 +137,7 @@ def _answers(figures: dict[str, Any]) -> Table:
 
 def _predictive(figures: dict[str, Any]) -> Table:
     rows = [
-        (f"{100 * each['prevalence']:.0f} %", f"{each['ppv']:.3f}", f"{each['npv']:.3f}")
+        (f"{100 * each['prevalence']:.0f} %", share(each["ppv"]), share(each["npv"]))
         for each in figures["predictive_values"]
     ]
     return Table("Predictive values at the operating point", ("prevalence", "PPV", "NPV"), rows)
@@ -151,8 +156,7 @@ def _groups(groups: list[dict[str, Any]]) -> Table:
     rows = [
         (f"{each['by']} {each['value']}", counts(each["n"]), interval(each.get("auc")),
          interval(each.get("thumbnail")),
-         *(f"{each['called'][key]:.3f}" if key in each.get("called", {}) else ""
-           for key in ("yes", "no")))
+         *(share(each.get("called", {}).get(key)) for key in ("yes", "no")))
         for each in groups
     ]  # fmt: skip
     head = ("group", "abnormal / normal", "AUC", "thumbnail", "abnormal called abnormal",
@@ -163,4 +167,9 @@ def _groups(groups: list[dict[str, Any]]) -> Table:
 def markdown(table: Table) -> str:
     """Return a table as Markdown."""
     lines = [table.head, ["---"] * len(table.head), *table.rows]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+    return "\n".join("| " + " | ".join(map(_cell, cells)) + " |" for cells in lines)
+
+
+def _cell(text: str) -> str:
+    """Text that ends neither its cell nor its row."""
+    return " ".join(text.split()).replace("|", "\\|")

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import resource
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
-from training.collection import read_collection
+from training.collection import Example, read_collection
+from training.errors import CollectionError
 from training.images import train_images
 from training.package import write_package
+from training.pictures import size_of
 from training.progress import Progress
-from training.recipe import read_recipe
+from training.recipe import Recipe, digest, read_recipe
 from training.slices import train_slices
 from training.work import Work
 
@@ -40,7 +44,8 @@ def train(
     Raises
     ------
     RecipeError, CollectionError, WeightsError, CalibrationError, ExportError
-        What is wrong with the recipe, the images, the backbone, the split or the graph.
+        What is wrong with the recipe, the images, the backbone, the split or the graph; or the
+        images are not those that the checkpoints in ``work`` come from.
     """
     started = time.monotonic()
     recipe = read_recipe(recipe_file)
@@ -48,6 +53,7 @@ def train(
         torch.set_num_threads(threads)
     progress = Progress(quiet=quiet)
     examples = read_collection(recipe, data)
+    _same_images(recipe, examples, work)
     where = Work(data=data, folder=work, progress=progress)
     trained = (train_slices if recipe.series else train_images)(recipe, examples, where)
     difference = write_package(recipe, recipe_file, trained, out)
@@ -58,3 +64,24 @@ def train(
         f"{(usage.ru_utime + usage.ru_stime) / 60:.1f} min; greatest memory "
         f"{usage.ru_maxrss / 2**20:.1f} GiB"
     )
+
+
+def _same_images(recipe: Recipe, examples: Sequence[Example], work: Path) -> None:
+    """Refuse checkpoints of the same recipe that were trained on other images.
+
+    They would be taken for this training's own, and the new images would change nothing.
+    """
+    seen = [
+        (each.data, each.path.name, size_of(each.path), each.target, each.group, each.part,
+         each.fold, each.series, each.order, each.screens, each.kinds, each.weight)
+        for each in examples
+    ]  # fmt: skip
+    name = hashlib.sha256(repr(seen).encode()).hexdigest()
+    file = work / f"images-{digest(recipe)}.txt"
+    if file.is_file() and file.read_text("utf-8") != name:
+        raise CollectionError(
+            f"{work}: its checkpoints come from other images or labels; "
+            "remove it, or name another folder with --work"
+        )
+    work.mkdir(parents=True, exist_ok=True)
+    file.write_text(name, "utf-8")

@@ -40,7 +40,7 @@ def train(
     threads: Threads = 0,
 ) -> None:
     """Train a model from a recipe and images, and write a checked model package."""
-    _need("torch", "sklearn", "onnx")
+    _need("torch", "sklearn", "onnx", "tomli_w")
     from training.train import train as run
 
     with _one_message():
@@ -51,7 +51,8 @@ def evaluate(
     package: Annotated[Path, typer.Argument(help="Folder of the model package.")],
     data: Data,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Folder for JSON, plots and HTML; else PACKAGE.")
+        Path | None,
+        typer.Option("--out", help="Folder for JSON, plots and HTML; else PACKAGE/evaluation."),
     ] = None,
     recipe: Annotated[
         Path | None, typer.Option(help="What to judge by; else the recipe in the package.")
