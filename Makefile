@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 STUDY ?=
 
-.PHONY: demo test check lint bench clean
+.PHONY: demo test dev check lint bench clean
 
 demo: $(VENV)/.installed
 	@sh tools/packages.sh demo
@@ -14,6 +14,10 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed-dev
 	@sh tools/packages.sh test
 	$(BIN)/python -m pytest
+
+dev: $(VENV)/.installed-dev
+
+dev: $(VENV)/.installed-dev
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .

@@ -1,11 +1,11 @@
 """From the last C-STORE response to the report's arrival in the PACS, and where the time goes.
 
-``python -m bench.latency [--rounds 15] [--rows 2500]``
+``python -m bench.latency [--rounds 15] [--rows 2500] [--study FOLDER]``
 
-One synthetic DX per round is sent to a running node whose destination is a storage SCP in this
-process, so that the moment of arrival is known. The parts come from the node's own log. Beside
-them stands a floor measured in the same run: send one object of the report's size and one of the
-overlay's over a fresh association, with nothing to compute.
+One synthetic DX per round, or a copy of the study in FOLDER with new UIDs, is sent to a running
+node whose destination is a storage SCP in this process, so that the moment of arrival is known. The
+parts come from the node's own log. Beside them stands a floor measured in the same run: send the
+same results, ready-made, over a fresh association, with nothing to compute.
 """
 
 from __future__ import annotations
@@ -20,10 +20,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from pydicom import dcmread
 from pydicom.uid import (
     BasicTextSRStorage,
     Comprehensive3DSRStorage,
     SecondaryCaptureImageStorage,
+    generate_uid,
 )
 from pynetdicom import AE, evt
 
@@ -35,6 +37,7 @@ from wetread.phantom import write_study
 
 _RELEASE_SECONDS = 1.0
 _RESULT_CLASSES = (Comprehensive3DSRStorage, BasicTextSRStorage, SecondaryCaptureImageStorage)
+_ALTERNATIVES = 2  # simpler classes of the report, stored but not sent here
 _STAGES = ("decode_seconds", "inference_seconds", "results_seconds", "store_seconds")
 
 
@@ -70,35 +73,47 @@ class ArrivalClock:
         self._ae.shutdown()
 
 
-def one_round(node: Node, clock: ArrivalClock, path: Path) -> dict[str, float]:
+def one_round(node: Node, clock: ArrivalClock, paths: Sequence[Path]) -> dict[str, float]:
     """Send one study and take its times, seconds."""
     already, events = len(clock.arrivals), len(node.events())
-    (outcome,) = send(_peer(node.ae_title, node.port), [path])
+    outcomes = send(_peer(node.ae_title, node.port), paths)
     answered = time.time()
-    if not outcome.stored:
-        raise RuntimeError(outcome.reason)
-    clock.wait(already + 3)
+    if not all(each.stored for each in outcomes):
+        raise RuntimeError(next(each.reason for each in outcomes if not each.stored))
+    done = _done(node, events)
+    clock.wait(already + int(done["objects"]) - _ALTERNATIVES)
     arrived = {sop_class: moment for moment, sop_class, _ in clock.arrivals[already:]}
-    while not any(each["event"] == "job.done" for each in node.events()[events:]):
-        time.sleep(0.01)
-    new = {each["event"]: each for each in node.events()[events:]}
-    done = new["job.done"]
-    routed = _time(new["study.routed"])
+    routed = next(
+        each
+        for each in node.events()[events:]
+        if each["event"] == "study.routed" and each["model"] == done["model"]
+    )
     parts = {stage: float(done[stage]) for stage in _STAGES}
     report = arrived[str(Comprehensive3DSRStorage)]
     total = report - answered
-    parts["waiting_seconds"] = routed - answered
+    parts["waiting_seconds"] = _time(routed) - answered
     parts["delivery_seconds"] = report - _time(done)
     parts["total"] = total
     parts["work"] = total - _RELEASE_SECONDS
     parts["all results"] = max(arrived.values()) - answered
+    parts["objects"] = len(clock.arrivals) - already
     return parts
 
 
-def floor(clock: ArrivalClock, folder: Path) -> float:
-    """Seconds to bring a ready-made report and overlay to the PACS."""
+def _done(node: Node, events: int) -> dict[str, Any]:
+    """Wait for the node to say that it has read the study."""
+    for _ in range(6000):
+        found = [each for each in node.events()[events:] if each["event"] == "job.done"]
+        if found:
+            return found[0]
+        time.sleep(0.01)
+    raise TimeoutError("the study was not read within a minute")
+
+
+def floor(clock: ArrivalClock, folder: Path, count: int) -> float:
+    """Seconds to bring ready-made results to the PACS."""
     paths = []
-    for number, (_, _, content) in enumerate(clock.arrivals[-3:]):
+    for number, (_, _, content) in enumerate(clock.arrivals[-count:]):
         path = folder / f"ready{number}.dcm"
         path.write_bytes(content)
         paths.append(path)
@@ -106,6 +121,21 @@ def floor(clock: ArrivalClock, folder: Path) -> float:
     if not all(each.stored for each in send(_peer("PACS", clock.port), paths)):
         raise RuntimeError("the floor's objects were not stored")
     return time.perf_counter() - started
+
+
+def copy_of(study: Path, folder: Path) -> list[Path]:
+    """Write a study again under new UIDs, so that it is read again."""
+    folder.mkdir()
+    prefix = f"{folder.name}-"
+    paths = []
+    for number, file in enumerate(sorted(each for each in study.rglob("*") if each.is_file())):
+        dataset = dcmread(file)
+        for name in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"):
+            setattr(dataset, name, generate_uid(entropy_srcs=[prefix, dataset[name].value]))
+        dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+        paths.append(folder / f"{number}.dcm")
+        dataset.save_as(paths[-1])
+    return paths
 
 
 def show(rounds: Sequence[dict[str, float]], floors: Sequence[float]) -> None:
@@ -131,22 +161,26 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--rounds", type=int, default=15)
     arguments.add_argument("--rows", type=int, default=2500)
+    arguments.add_argument("--study", type=Path, help="folder of a study to send instead")
     chosen = arguments.parse_args()
     clock = ArrivalClock()
     with tempfile.TemporaryDirectory(prefix="wetread-bench-") as temporary:
         folder = Path(temporary)
         columns = chosen.rows * 2048 // 2500
-        paths = [
-            write_study(folder / str(seed), seed=seed, rows=chosen.rows, columns=columns)[0]
+        studies = [
+            copy_of(chosen.study, folder / str(seed))
+            if chosen.study
+            else write_study(folder / str(seed), seed=seed, rows=chosen.rows, columns=columns)
             for seed in range(chosen.rounds + 1)
         ]
-        print(f"one DX, {chosen.rows} x {columns}, {paths[0].stat().st_size / 1e6:.1f} MB")
+        size = sum(path.stat().st_size for path in studies[0])
+        print(f"{len(studies[0])} instances, {size / 1e6:.1f} MB")
         with Node(folder / "node", [("pacs", "PACS", clock.port)]) as node:
-            one_round(node, clock, paths[0])  # warm-up
+            one_round(node, clock, studies[0])  # warm-up
             rounds, floors = [], []
-            for path in paths[1:]:
-                rounds.append(one_round(node, clock, path))
-                floors.append(floor(clock, folder))
+            for paths in studies[1:]:
+                rounds.append(one_round(node, clock, paths))
+                floors.append(floor(clock, folder, int(rounds[-1]["objects"])))
     clock.close()
     show(rounds, floors)
 
