@@ -58,10 +58,13 @@ class Routed:
         SOP Instance UIDs that the model reads: in the given order, a series caudal to cranial.
     reason
         If nothing fits, why, in one sentence without patient data; else empty.
+    concerned
+        Whether an image of the study is of a modality that the model reads.
     """
 
     fitting: tuple[str, ...]
     reason: str
+    concerned: bool = True
 
 
 def route(package: Package, headers: Sequence[Dataset]) -> Routed:
@@ -88,7 +91,15 @@ def route(package: Package, headers: Sequence[Dataset]) -> Routed:
         reasons += [each for each in chosen.reasons if each not in reasons]
     if fitting:
         return Routed(tuple(str(each.SOPInstanceUID) for each in fitting), "")
-    return Routed((), "; ".join(reasons) or "the study has no images")
+    concerned = any(_concerns(manifest.accepts, each) for each in headers)
+    return Routed((), "; ".join(reasons) or "the study has no images", concerned)
+
+
+def _concerns(accepts: AcceptsSection, header: Dataset) -> bool:
+    try:
+        return _modality(accepts, header) is None
+    except Exception:  # noqa: BLE001 - see below
+        return True
 
 
 def _misfit(manifest: Manifest, header: Dataset) -> str | None:

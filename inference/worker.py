@@ -25,6 +25,7 @@ from inference.errors import ArchiveError, PixelError, ReadingError
 from inference.files import read_file
 from inference.lease import Heartbeat
 from inference.package import Package
+from inference.routing import Routed
 from inference.runtime import Model
 from sr.bundle import ResultObject, build_results
 from sr.document import to_bytes
@@ -167,7 +168,7 @@ class Worker:
                 return studies.postpone(connection, due, _AWAY_SECONDS)
         unreadable = len(instances) - len(headers)
         by_uid = {each.sop_instance_uid: each for each in instances}
-        routes = {ref: routing.route(model.package, headers) for ref, model in self._models.items()}
+        routes = self._routes(headers)
         with self._database.write() as connection:
             if not studies.take(connection, due):
                 return False
@@ -188,6 +189,15 @@ class Worker:
                 unreadable=unreadable,
             )
         return True
+
+    def _routes(self, headers: Sequence[Dataset]) -> dict[ModelRef, Routed]:
+        """What each model reads; of a head CT the chest model has nothing to say.
+
+        Only where no model reads the study's modality does each say so.
+        """
+        routes = {ref: routing.route(model.package, headers) for ref, model in self._models.items()}
+        concerned = {ref: routed for ref, routed in routes.items() if routed.concerned}
+        return concerned or routes
 
     def _headers(self, instances: Sequence[StoredInstance]) -> list[Dataset]:
         headers = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -36,19 +37,20 @@ class Node:
         owner: str = "w1",
         *,
         package: Path | None = None,
+        packages: Sequence[Path] = (),
         archive: Archive | None = None,
         lease: float = 30.0,
         destinations: tuple[str, ...] = ("pacs",),
     ) -> Worker:
-        """A worker with the tiny model, or with the given one."""
+        """A worker with the tiny model, or with the given one or ones."""
         tiny = self.folder / "models" / "tiny"
-        if package is None and not tiny.exists():
+        if package is None and not packages and not tiny.exists():
             write_package(tiny.parent)
         settings = WorkerSettings(
             owner=owner, destinations=destinations, lease_seconds=lease, retry=TWICE
         )
-        read = read_package(package or tiny)
-        return Worker(settings, self.database, archive or self.archive, [read])
+        read = [read_package(each) for each in packages or [package or tiny]]
+        return Worker(settings, self.database, archive or self.archive, read)
 
     def receive(self, *datasets: Dataset) -> None:
         """Store images as the receiver does; their study is due at once."""

@@ -275,3 +275,19 @@ def test_the_urgent_go_out_first_though_they_were_read_last(node: Node) -> None:
     assert Counter(order) == {urgent: 5, calm: 3}
     (job,) = node.jobs(urgent)
     assert {each["state"] for each in job["deliveries"]} == {"sending"}
+
+
+@ON_SQLITE
+def test_a_model_of_another_modality_has_nothing_to_say_of_a_study(node: Node) -> None:
+    both = [write_package(node.folder / "models"), write_series_package(node.folder / "models")]
+    worker = node.worker(packages=both)
+    node.receive(image(ViewPosition="LL"))
+    read_all(worker)
+    assert [(each["model"], each["state"]) for each in node.jobs()] == [("tiny", "skipped")]
+    node.receive(image(study=f"{STUDY}.9", number=9, Modality="MR"))
+    read_all(worker)
+    silent = {each["model"]: each["reason"] for each in node.jobs(f"{STUDY}.9")}
+    assert silent == {
+        "tiny": "modality MR is not CR or DX",
+        "tiny-ct": "modality MR is not CT",
+    }
