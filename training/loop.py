@@ -95,10 +95,12 @@ class _Run:
         self.average, self.best = copy.deepcopy(network), copy.deepcopy(network)
         fit = stage.fit
         self.optimiser = torch.optim.AdamW(stage.groups, weight_decay=fit.decay)
+        total = max(fit.epochs * stage.steps, 1)
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(
             self.optimiser,
             [group["lr"] for group in stage.groups],
-            total_steps=max(fit.epochs * stage.steps, 1),
+            # Of five steps the rise is one step long, and torch divides by zero.
+            total_steps=6 if total == 5 else total,
             pct_start=0.2,
         )
         # Half precision pays on CUDA alone.
