@@ -116,7 +116,7 @@ def test_the_average_follows_the_weights() -> None:
         how = stage(net, epochs=1, averaging=averaging, validate=None)
         best, _ = loop.fine_tune(net, how, QUIET)
         pairs = zip(best.parameters(), start.parameters(), strict=True)
-        far.append(sum(float((a - b).abs().sum()) for a, b in pairs))
+        far.append(sum(float((a - b).detach().abs().sum()) for a, b in pairs))
         if averaging == 0.0:
             assert all(
                 torch.equal(*pair) for pair in zip(best.parameters(), net.parameters(), strict=True)
