@@ -6,7 +6,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from training.calibrate import (
-    CalibrationError,
     choose,
     fit_temperature,
     log_loss,
@@ -14,6 +13,7 @@ from training.calibrate import (
     threshold_for_sensitivity,
     threshold_for_specificity,
 )
+from training.errors import CalibrationError
 
 UNIT = st.floats(0.0, 1.0)
 

@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
+from sklearn.metrics import average_precision_score
 
+from training.errors import EvaluationError
 from training.evaluate import (
-    EvaluationError,
     Flags,
     Floats,
     auc,
@@ -18,6 +19,7 @@ from training.evaluate import (
     bootstrap,
     calibration_error,
     logistic_scores,
+    precision_area,
     rate,
     rate_figure,
     resamples,
@@ -49,6 +51,19 @@ def test_auc_agrees_with_counting_pairs(
     above = scores[positive][:, None] - scores[~positive][None, :]
     expected = np.mean((above > 0) + 0.5 * (above == 0))
     assert auc(scores, positive) == pytest.approx(expected)
+
+
+@given(
+    hnp.arrays(np.float64, 30, elements=st.integers(0, 9).map(float)),
+    hnp.arrays(np.bool_, 30),
+)
+def test_average_precision_agrees_with_scikit_learn(scores: Floats, positive: Flags) -> None:
+    if positive.all() or not positive.any():
+        with pytest.raises(EvaluationError):
+            precision_area(scores, positive)
+        return
+    expected = average_precision_score(positive, scores)
+    assert precision_area(scores, positive) == pytest.approx(expected)
 
 
 @given(st.lists(st.sampled_from("abcdef"), min_size=1, max_size=40), st.integers(0, 2**32 - 1))
