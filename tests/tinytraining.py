@@ -45,7 +45,7 @@ def image_recipe(**changes: Any) -> dict[str, Any]:
                 }
             ],
             "split": {"fractions": [0.5, 0.25, 0.25]},
-            "fit": {"epochs": 1, "draws": 24, "batch": 8, "head_rate": 0.01, "averaging": 0.0},
+            "fit": {"epochs": 1, "draws": 64, "batch": 8, "head_rate": 0.02, "averaging": 0.0},
             "augment": {"rotate_degrees": 5.0, "soften": 0.0, "erase": 0.0, "brightness": 0.0},
             "card": dict.fromkeys(
                 ("purpose", "method", "data", "confounders", "not_concluded"), "Tests only."
@@ -61,7 +61,7 @@ def series_recipe(**changes: Any) -> dict[str, Any]:
         package={"name": "tiny-ct"},
         accepts={"modality": ["CT"], "body_part": ["HEAD"]},
         prepare={"window": [40.0, 120.0], "crop": "head"},
-        fit={"members": 2, "draws": 16},
+        fit={"members": 2, "draws": 96},
         augment={"mirror": True},
     )
     tables["series"] = {"minimum_slices": 5, "maximum_slices": 64}
