@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from inference.manifest import ClassificationSection
 from training import baselines
 from training.answers import Answers
+from training.calibrate import threshold_for_sensitivity
 from training.collection import Example, dealt_fold, matches, select
 from training.errors import EvaluationError
 from training.evaluate import Flags, Floats, bootstrap, rate_figure
@@ -144,7 +145,31 @@ def measure_series(material: Material, series: Sequence[NDArray[np.intp]]) -> di
     figures["slices"] = _slices(material, series, positive)
     figures["held_out"] = material.given.held_out
     figures["groups"] = _study_groups(first, asked)
+    if material.given.held_out:
+        figures["nested"] = nested(asked, folds, material.recipe.operating_point.sensitivity)
     return figures
+
+
+def nested(asked: Asked, folds: NDArray[np.int64], sensitivity: float) -> dict[str, Any]:
+    """Judge each fold at the threshold that the other folds would have chosen.
+
+    The package's own threshold was chosen on the very scores that it is judged by here; this is
+    what the choice is worth on studies that had no part in it.
+    """
+    called = np.empty(len(folds), dtype=bool)
+    for fold in np.unique(folds):
+        held = folds == fold
+        chosen = threshold_for_sensitivity(asked.score[~held], asked.positive[~held], sensitivity)
+        called[held] = asked.score[held] >= chosen
+    result = {}
+    for name, flags, right in (
+        ("sensitivity", asked.positive, called),
+        ("specificity", ~asked.positive, ~called),
+    ):
+        at = np.flatnonzero(flags)
+        owners = [asked.groups[i] for i in at]
+        result[name] = plain(rate_figure(right[at].astype(float), 0.5, owners))
+    return result
 
 
 def _folds(examples: Sequence[Example]) -> NDArray[np.int64]:

@@ -63,6 +63,8 @@ def _overall(figures: dict[str, Any]) -> Table:
         ("accuracy", "accuracy"),
     ):
         rows.append((name, interval(figures[key])))
+    for name, figure in figures.get("nested", {}).items():
+        rows.append((f"{name}, threshold chosen on the other folds", interval(figure)))
     rows.append(("expected calibration error", f"{figures['calibration_error']:.3f}"))
     return Table("Abnormal against normal", ("figure", "value [95 %]"), rows)
 

@@ -76,9 +76,9 @@ def evaluate(
         show_json(figures)
     else:
         for table in tables(figures):
-            show_table(
-                [dict(zip(table.head, row, strict=True)) for row in table.rows], table.head, ""
-            )
+            rows = [dict(zip(table.head, row, strict=True)) for row in table.rows]
+            typer.echo(f"\n{table.title}")
+            show_table(rows, table.head, "")
 
 
 def _need(*modules: str) -> None:
