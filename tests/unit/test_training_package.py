@@ -1,108 +1,222 @@
-"""The shipped ``cxr-covid`` package is whole, valid, and says what its code says."""
+"""The shipped packages are whole and valid, and say what their recipe and figures say."""
 
 from __future__ import annotations
 
-import hashlib
+import importlib
+import json
 import os
+import re
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 from numpy.typing import NDArray
 
 from inference.package import ZOO, Package, read_package
-from inference.pixels import prepare
-from training.calibrate import OperatingPoint
-from training.chest_manifest import manifest
-from training.data import read_collection, read_picture
+from inference.runtime import Model
+from training.answers import ask_images, ask_series, tensors
+from training.calibrate import Calibration, OperatingPoint
+from training.collection import Example, read_collection
+from training.evaluate import auc
+from training.pictures import prepared
+from training.recipe import TEST, Recipe, read_recipe
+from training.record import RECIPE_FILE, TRAINING_FILE, series_of
+from training.tables import interval
 
-FOLDER = ZOO / "cxr-covid"
+RECIPES = Path(__file__).parents[2] / "training/recipes"
+NAMES = sorted(each.stem for each in RECIPES.glob("*.toml"))
+MAXIMUM_BYTES = 40_000_000
 
-
-@pytest.fixture(scope="module")
-def package() -> Package:
-    return read_package(FOLDER)
-
-
-@pytest.fixture(scope="module")
-def session() -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    return onnxruntime.InferenceSession(
-        FOLDER / "model.onnx", sess_options=options, providers=["CPUExecutionProvider"]
-    )
+every_package = pytest.mark.parametrize("name", NAMES)
 
 
-def noise(count: int) -> NDArray[np.float32]:
-    values = np.random.default_rng(6).uniform(-1.0, 1.0, (count, 1, 224, 224))
-    return np.repeat(values.astype(np.float32), 3, axis=1)
+def package_of(name: str) -> Package:
+    return read_package(ZOO / name)
 
 
-def test_the_manifest_names_this_graph(package: Package) -> None:
-    digest = hashlib.sha256((FOLDER / "model.onnx").read_bytes()).hexdigest()
-    assert package.manifest.model.sha256 == digest
+@cache
+def model_of(name: str) -> Model:
+    return Model(package_of(name), 1)
 
 
-def test_the_graph_is_valid_and_small(package: Package) -> None:
-    onnx.checker.check_model(str(FOLDER / "model.onnx"), full_check=True)
-    graph = onnx.load(FOLDER / "model.onnx")
+def read(name: str, file: str) -> str:
+    return (ZOO / name / file).read_text("utf-8")
+
+
+def recipe_of(name: str) -> Recipe:
+    return read_recipe(ZOO / name / RECIPE_FILE)
+
+
+def figures_of(name: str) -> dict[str, Any]:
+    figures: dict[str, Any] = json.loads(read(name, "evaluation/evaluation.json"))
+    return figures
+
+
+def noise(name: str, count: int) -> NDArray[np.float32]:
+    package = package_of(name)
+    size = package.preparation
+    greys = np.random.default_rng(6).integers(0, 256, (count, size.rows, size.columns), np.uint8)
+    return tensors(package, greys)
+
+
+def test_every_package_has_its_recipe_and_every_recipe_its_package() -> None:
+    assert sorted(each.name for each in ZOO.iterdir() if each.is_dir()) == NAMES
+
+
+@every_package
+def test_the_manifest_names_this_graph(name: str) -> None:
+    package = package_of(name)
+    package.verify()
+    assert package.name == name
+
+
+@every_package
+def test_the_graph_is_valid_and_small(name: str) -> None:
+    file = ZOO / name / "model.onnx"
+    onnx.checker.check_model(str(file), full_check=True)
+    graph = onnx.load(file)
     assert [entry.version for entry in graph.opset_import] == [17]
-    assert (FOLDER / "model.onnx").stat().st_size < 10_000_000
-    names = {value.name for value in graph.graph.output}
-    assert names == {"probability", "activation"}
+    assert file.stat().st_size < MAXIMUM_BYTES
 
 
-def test_the_batch_does_not_change_the_answer(session: onnxruntime.InferenceSession) -> None:
-    images = noise(3)
-    together = session.run(None, {"image": images})
-    for index in range(3):
-        alone = session.run(None, {"image": images[index : index + 1]})
-        for one, all_of_them in zip(alone, together, strict=True):
-            assert np.abs(one[0] - all_of_them[index]).max() < 1e-4
+@every_package
+def test_the_recipe_beside_it_is_the_one_in_the_repository(name: str) -> None:
+    assert read(name, RECIPE_FILE) == (RECIPES / f"{name}.toml").read_text("utf-8")
 
 
-def test_probabilities_sum_to_one_and_maps_lie_in_unit_range(
-    session: onnxruntime.InferenceSession,
-) -> None:
-    probability, activation = session.run(["probability", "activation"], {"image": noise(2)})
-    assert probability.shape == (2, 3)
-    assert probability.sum(1) == pytest.approx([1.0, 1.0], abs=1e-5)
-    assert activation.shape == (2, 3, 7, 7)
-    assert activation.min() >= 0.0
-    assert activation.max() <= 1.0
+@every_package
+def test_the_manifest_is_what_recipe_and_record_make(name: str) -> None:
+    pytest.importorskip("torch", reason="torch is not installed (extra: train)")
+    pytest.importorskip("tomli_w", reason="tomli-w is not installed (extra: train)")
+    packaging: Any = importlib.import_module("training.package")
+    shipped, recipe = package_of(name).manifest, recipe_of(name)
+    record = json.loads(read(name, TRAINING_FILE))
+    assert shipped.classification is not None
+    trained = packaging.Trained(
+        exported=None,
+        outputs={},
+        example=None,
+        point=OperatingPoint(**record["operating_point"]),
+        calibration=Calibration(**record["calibration"]),
+        chosen=shipped.classification.operating_point,
+        history={},
+        facts={},
+    )
+    made = type(shipped)(**packaging.manifest(recipe, trained, shipped.model.sha256))
+    assert made.model_dump(exclude={"training"}) == shipped.model_dump(exclude={"training"})
+    assert shipped.training["seed"] == recipe.fit.seed
 
 
-def test_the_manifest_is_what_the_code_writes(package: Package) -> None:
+@every_package
+def test_the_card_has_every_section(name: str) -> None:
+    card = read(name, "CARD.md")
+    for heading in (
+        "Intended use", "What it computes", "Data", "Figures", "At the operating point",
+        "Known confounders", "What must not be concluded",
+    ):  # fmt: skip
+        _, _, behind = card.partition(f"\n## {heading}\n")
+        section = behind.split("\n## ")[0]
+        assert len(section) > 80, heading
+    assert "Research and demonstration only. Not a medical device." in card
+    assert "{" not in re.sub(r"`[^`]*`", "", card)
+
+
+@every_package
+def test_the_card_says_what_the_recipe_says(name: str) -> None:
+    card, words = read(name, "CARD.md"), recipe_of(name).card
+    for said in (words.purpose, words.method, words.data, words.confounders, words.not_concluded):
+        assert said.strip() in card
+
+
+@every_package
+def test_the_figures_are_those_of_this_graph_and_stand_in_the_card(name: str) -> None:
+    figures, card = figures_of(name), read(name, "CARD.md")
+    manifest = package_of(name).manifest
+    assert manifest.classification is not None
+    assert figures["package"]["sha256"] == manifest.model.sha256
+    assert figures["threshold"] == manifest.classification.threshold
+    for key in ("auc", "sensitivity", "specificity"):
+        assert interval(figures[key]) in card, key
+    for baseline in figures["baselines"].values():
+        assert interval(baseline["auc"]) in card
+    assert f"The threshold {figures['threshold']:.4f}" in card
+
+
+@every_package
+def test_the_model_beats_the_baselines(name: str) -> None:
+    """Or there would be nothing to ship; for how much, see the card."""
+    figures = figures_of(name)
+    for baseline in figures["baselines"].values():
+        assert figures["auc"][0] > baseline["auc"][0]
+
+
+@every_package
+def test_answers_are_probabilities_and_maps_lie_in_unit_range(name: str) -> None:
+    package = package_of(name)
     section = package.manifest.classification
-    assert section.indeterminate is not None
-    point = OperatingPoint(threshold=section.threshold, band=section.indeterminate)
-    written = manifest(package.manifest.model.sha256, package.preparation, point, {})
-    shipped = package.manifest.model_dump(by_alias=True)
-    for name in ("model", "accepts", "report", "prepare", "runtime"):
-        assert shipped[name] == written[name]
+    assert section is not None
+    assert section.activation is not None
+    count = 2 if package.manifest.series is None else 12
+    found = model_of(name).run(noise(name, count))
+    whole = 1 if package.manifest.series else count
+    assert found[section.output].shape == (whole, len(section.classes))
+    for output in filter(None, (section.output, section.slice_output)):
+        assert found[output].sum(1) == pytest.approx(np.ones(len(found[output])), abs=1e-5)
+        assert found[output].min() >= 0.0
+    maps = found[section.activation]
+    assert maps.shape[:2] == (count, len(section.classes))
+    assert 0.0 <= maps.min() <= maps.max() <= 1.0 + 1e-6
 
 
-def test_the_card_states_purpose_limits_and_operating_point(package: Package) -> None:
-    card = (FOLDER / "CARD.md").read_text(encoding="utf-8")
-    assert "Research and demonstration only" in card
-    assert "What must not be concluded" in card
-    assert f"Threshold {package.manifest.classification.threshold:.4f}" in card
+@every_package
+def test_neighbours_in_a_batch_do_not_change_an_answer(name: str) -> None:
+    if package_of(name).manifest.series is not None:
+        pytest.skip("slices of a series are meant to be read together")
+    images = noise(name, 3)
+    together = model_of(name).run(images)
+    for at in range(3):
+        alone = model_of(name).run(images[at : at + 1])
+        for output, values in alone.items():
+            assert np.abs(values[0] - together[output][at]).max() < 1e-4, output
 
 
-def test_real_test_images_are_told_apart(
-    package: Package, session: onnxruntime.InferenceSession
-) -> None:
+@every_package
+def test_real_images_are_told_apart(name: str) -> None:
     root = os.environ.get("WETREAD_DATA")
     if not root:
         pytest.skip("WETREAD_DATA is not set; it names the folder of the real images")
-    folder = Path(root) / "cxr"
-    rows = [row for row in read_collection(folder) if row.split == "test"]
-    means = []
-    for abnormal in (False, True):
-        some = [row for row in rows if (row.label > 0) == abnormal][:24]
-        images = [prepare(read_picture(folder / row.file), package.preparation) for row in some]
-        probability = session.run(["probability"], {"image": np.stack(images)})[0]
-        means.append(float(1.0 - probability[:, 0].mean()))
-    assert means[1] > means[0] + 0.2
+    examples = read_collection(recipe_of(name), Path(root))
+    if package_of(name).manifest.series is None:
+        abnormal, positive = _images(name, examples)
+    else:
+        abnormal, positive = _studies(name, examples)
+    assert positive.sum() == len(positive) / 2
+    assert auc(abnormal, positive) > 0.7
+
+
+def _images(name: str, examples: list[Example]) -> tuple[Any, Any]:
+    """Twenty-four normal and as many abnormal images of the test split."""
+    some = [
+        [each for each in examples if each.part == TEST and (each.label > 0) is ill][:24]
+        for ill in (False, True)
+    ]
+    chosen = [each for part in some for each in part if each.label >= 0]
+    greys = prepared(chosen, package_of(name).preparation)
+    given = ask_images(model_of(name), greys, np.arange(len(chosen)))
+    return 1.0 - given.classes[:, 0], np.array([each.label > 0 for each in chosen])
+
+
+def _studies(name: str, examples: list[Example]) -> tuple[Any, Any]:
+    """Six studies of each kind. It was trained on them, so this says that it works, no more."""
+    kinds: dict[bool, list[list[Example]]] = {False: [], True: []}
+    for at in series_of(examples):
+        slices = [examples[i] for i in at]
+        kinds[any(each.label > 0 for each in slices)].append(slices)
+    chosen = [slices for ill in (False, True) for slices in kinds[ill][:6]]
+    flat = [each for slices in chosen for each in slices]
+    greys = prepared(flat, package_of(name).preparation)
+    given = ask_series(model_of(name), greys, series_of(flat))
+    return given.studies, np.arange(12) >= 6
