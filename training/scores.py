@@ -68,7 +68,8 @@ def rated(score: RecipeScore, folder: Path, examples: Sequence[Example]) -> Rate
     Raises
     ------
     CollectionError
-        The file lacks a column, names an image that no ``[[data]]`` has, or has one fold only.
+        The file lacks a column, names an image that no ``[[data]]`` has, holds something else
+        than numbers, or has one fold only.
     """
     file = folder / score.files
     rows = read_rows(file, score.image, score.column, score.fold, score.group)
@@ -77,11 +78,22 @@ def rated(score: RecipeScore, folder: Path, examples: Sequence[Example]) -> Rate
         at = np.array([places[file.parent / row[score.image]] for row in rows], dtype=np.intp)
     except KeyError as error:
         raise CollectionError(f"{file}: no [[data]] has the image {error}") from error
-    folds = np.array([int(row[score.fold]) for row in rows])
+    numbers = [_numbers(score, row) for row in rows]
+    folds = np.array([fold for fold, _ in numbers])
     if len(set(folds.tolist())) < 2:
         raise CollectionError(f"{file}: one fold only; cross-validation needs two")
-    values = np.array([float(row[score.column]) for row in rows])
+    values = np.array([value for _, value in numbers])
     return Rated(at=at, values=values, folds=folds, groups=[row[score.group] for row in rows])
+
+
+def _numbers(score: RecipeScore, row: dict[str, str]) -> tuple[int, float]:
+    """Fold and value of a row."""
+    try:
+        return int(row[score.fold]), float(row[score.column])
+    except ValueError as error:
+        raise CollectionError(
+            f"{row[score.image]}: {score.column} or {score.fold} is no number"
+        ) from error
 
 
 def fit_score(score: RecipeScore, images: Rated, features: Floats) -> FittedScore:
