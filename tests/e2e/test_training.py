@@ -11,11 +11,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from inference.package import read_package
 from tests.tinytraining import (
+    SIDE,
     image_recipe,
     series_recipe,
     write_backbone,
@@ -316,3 +319,84 @@ def test_a_recipe_of_other_classes_cannot_judge(images: Path, data: Path, tmp_pa
     other = write_recipe(tmp_path / "other.toml", tables)
     said = failed(wetread("evaluate", images, "--data", data, "--recipe", other))
     assert "do not name the same classes" in said
+
+
+# -- a region, three classes and scores, as the chest recipe has them --
+
+
+@pytest.fixture(scope="module")
+def regional(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A trained and evaluated package with everything that an image recipe may have."""
+    root = tmp_path_factory.mktemp("regional")
+    shutil.copytree(data / "pictures", root / "pictures")
+    shutil.copy(data / "backbone.npz", root)
+    down, across = np.mgrid[:SIDE, :SIDE] / SIDE - 0.5
+    disc = Image.fromarray(np.uint8(255 * (down**2 + across**2 < 0.2)))
+    disc.save(root / "pictures/mask.png")
+    rows = [
+        {
+            "file": f"{name}/{name}{n}.png", "kind": kind, "group_id": f"{name}{n}",
+            "split": ("train", "train", "val", "test")[n // 2 % 4], "mask": "mask.png",
+            "source": "ab"[n % 2],
+        }
+        for n in range(60)
+        for name, kind in (("normal", "n"), ("ill", "first" if n % 2 else "second"))
+    ]  # fmt: skip
+    write_csv(root / "pictures/list.csv", rows)
+    scored = [
+        {"file": f"ill/ill{n}.png", "group_id": f"ill{n}", "fold": n % 2, "extent": n % 9}
+        for n in range(20)
+    ]
+    write_csv(root / "pictures/extent.csv", scored)
+    tables = image_recipe(region={"files": "pictures/list.csv", "epochs": 6, "side": 32})
+    code = {"scheme": "99TEST", "meaning": "Kind"}
+    tables["class"] = [
+        tables["class"][0],
+        {"label": "first", "code": {"value": "1", **code}},
+        {"label": "second", "code": {"value": "2", **code}},
+    ]
+    tables["data"] = [
+        {
+            "name": "own", "files": "pictures/list.csv", "columns": {"label": "kind"},
+            "values": {"n": "normal", "first": "first", "second": "second"},
+            "kinds": {"source": ["a", "b"]},
+        }
+    ]  # fmt: skip
+    tables["score"] = [
+        {"files": "pictures/extent.csv", "column": "extent", "lowest": 0.0, "highest": 8.0,
+         "code": {"value": "E", "scheme": "99TEST", "meaning": "Extent"}}
+    ]  # fmt: skip
+    tables["question"] = [
+        {"title": "First kind?", "data": "own", "where": {"kind": ["first", "second"]},
+         "yes": {"kind": ["first"]}, "score": "first"}
+    ]  # fmt: skip
+    out = root / "tiny-region"
+    recipe = write_recipe(root / "own.toml", tables)
+    code_, _, said = train(recipe, root, out)
+    assert code_ == Exit.OK, said
+    code_, _, said = wetread("evaluate", out, "--data", root, "--card", "--threads", 1)
+    assert code_ == Exit.OK, said
+    return out
+
+
+def test_a_region_is_learned_and_three_classes_and_a_score_are_judged(regional: Path) -> None:
+    assert wetread("models", "check", regional)[0] == Exit.OK
+    record = json.loads((regional / "training.json").read_text("utf-8"))
+    region = record["history"]["region"]
+    assert region["val"][region["best"]] < 0.7 * region["val"][0]
+    figures = json.loads((regional / "evaluation/evaluation.json").read_text("utf-8"))
+    assert np.array(figures["classes"]["confusion"]).shape == (3, 3)
+    assert figures["auc"][0] > 0.7
+    assert [each["name"] for each in figures["scores"]] == ["Extent"]
+    assert figures["scores"][0]["n"] == 20
+    assert [each["title"] for each in figures["questions"]] == ["First kind?"]
+    card = (regional / "CARD.md").read_text("utf-8")
+    assert "| Extent (0-8) | 20 |" in card
+
+
+def test_patients_with_scores_were_trained_on_for_nothing_else(regional: Path) -> None:
+    """Of the 60 pairs, 32 are in training; their twenty scored patients are not."""
+    record = json.loads((regional / "training.json").read_text("utf-8"))
+    ill = sum(n >= 20 and n // 2 % 4 < 2 for n in range(60))
+    normal = sum(n // 2 % 4 < 2 for n in range(60))
+    assert record["images"]["train"] == ill + normal
