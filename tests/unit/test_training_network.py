@@ -179,6 +179,13 @@ def test_a_normal_image_never_teaches_a_kind() -> None:
     assert float(gradient(ONES, ONES)[0, 1:].abs().max()) == 0.0
 
 
+def test_normal_images_of_a_batch_do_not_thin_out_what_it_says_of_kinds() -> None:
+    logits = torch.tensor([[0.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
+    nothing = torch.zeros(2)
+    said = network.loss(logits, TARGETS, nothing, ONES, share=1.0)
+    assert float(said) == pytest.approx(float(-torch.log_softmax(logits[1, 1:], 0)[1]))
+
+
 def test_nothing_to_learn_is_no_loss() -> None:
     assert float(gradient(torch.zeros(2), torch.zeros(2)).abs().max()) == 0.0
 
