@@ -17,6 +17,8 @@ from training.scores import FittedScore
 from training.summary import describe
 
 _MAP_SIDE = 40  # of an activation map laid back over the whole picture
+_FINER = 8  # times the cells of a feature map, for the outline of the head
+_TISSUE = 0.06  # grey, 0..1; as in ``inference.crop``
 
 
 class ImageGraph(nn.Module):
@@ -173,10 +175,22 @@ def mirrored(classifier: nn.Module, picture: Tensor) -> Tensor:
 
 
 def mean_evidence(classifiers: Iterable[Classifier], picture: Tensor) -> Tensor:
-    """Return the mean of the networks' evidence maps, (s, 2, h, w)."""
+    """Return the mean of the networks' evidence maps within the head, (s, 2, n, n).
+
+    Parameters
+    ----------
+    classifiers
+        The networks.
+    picture
+        Each slice between its neighbours, (s, 3, rows, columns).
+    """
     whole = torch.ones_like(picture[:, :1])
     maps = [each.evidence(*each.features(picture, whole)) for each in classifiers]
-    return torch.stack(maps).mean(0)
+    coarse = torch.stack(maps).mean(0)
+    # A cell reaches into the air around the head, where nothing can speak for anything.
+    fine = functional.interpolate(coarse, scale_factor=_FINER, mode="bilinear", align_corners=False)
+    tissue = (picture[:, 1:2] > _TISSUE).to(picture.dtype)
+    return fine * functional.avg_pool2d(tissue, picture.shape[-1] // fine.shape[-1])
 
 
 def neighbours(slices: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from training.answers import Answers
 from training.calibrate import threshold_for_sensitivity
 from training.collection import Example, dealt_fold, matches, select
 from training.errors import EvaluationError
-from training.evaluate import Flags, Floats, bootstrap, rate_figure
+from training.evaluate import Flags, Floats, auc, bootstrap, rate_figure
 from training.figures import (
     Asked,
     advantage,
@@ -146,8 +146,16 @@ def measure_series(material: Material, series: Sequence[NDArray[np.intp]]) -> di
     figures["held_out"] = material.given.held_out
     figures["groups"] = _study_groups(first, asked)
     if material.given.held_out:
+        figures["within_folds"] = _within_folds(asked, folds)
         figures["nested"] = nested(asked, folds, material.recipe.operating_point.sensitivity)
     return figures
+
+
+def _within_folds(asked: Asked, folds: NDArray[np.int64]) -> float:
+    """Mean over the folds of the area within each: the networks of two folds differ in level."""
+    parts = [asked.only(np.flatnonzero(folds == fold)) for fold in np.unique(folds)]
+    areas = [auc(each.score, each.positive) for each in parts if 0 < each.positive.mean() < 1]
+    return round(float(np.mean(areas)), 4)
 
 
 def nested(asked: Asked, folds: NDArray[np.int64], sensitivity: float) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import tomli_w
@@ -67,21 +68,31 @@ def write_package(recipe: Recipe, recipe_file: Path, trained: Trained, out: Path
     ExportError
         That difference is over ``training.export.TOLERANCE``, or the graph is not valid.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    digest = export_onnx(trained.exported, trained.example, trained.outputs, out / MODEL_FILE)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    # Checked before it takes the place of an older one.
+    with TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as draft:
+        difference = _write(recipe, recipe_file, trained, Path(draft))
+        out.mkdir(exist_ok=True)
+        for file in Path(draft).iterdir():
+            file.replace(out / file.name)
+    return difference
+
+
+def _write(recipe: Recipe, recipe_file: Path, trained: Trained, folder: Path) -> float:
+    digest = export_onnx(trained.exported, trained.example, trained.outputs, folder / MODEL_FILE)
     text = tomli_w.dumps(manifest(recipe, trained, digest), multiline_strings=False)
-    (out / MANIFEST_FILE).write_text(text, "utf-8")
-    (out / RECIPE_FILE).write_text(recipe_file.read_text("utf-8"), "utf-8")
+    (folder / MANIFEST_FILE).write_text(text, "utf-8")
+    (folder / RECIPE_FILE).write_text(recipe_file.read_text("utf-8"), "utf-8")
     record = {
         "history": {name: vars(each) for name, each in trained.history.items()},
         "calibration": vars(trained.calibration),
         "operating_point": vars(trained.point),
         **trained.facts,
     }
-    (out / TRAINING_FILE).write_text(json.dumps(record, indent=1) + "\n", "utf-8")
+    (folder / TRAINING_FILE).write_text(json.dumps(record, indent=1) + "\n", "utf-8")
     # The figures of a card that lay there were those of another graph.
-    (out / CARD_FILE).write_text(f"# {recipe.package.name}: not evaluated yet\n", "utf-8")
-    found = Model(read_package(out)).run(trained.example.numpy())
+    (folder / CARD_FILE).write_text(f"# {recipe.package.name}: not evaluated yet\n", "utf-8")
+    found = Model(read_package(folder)).run(trained.example.numpy())
     return check_export(
         trained.exported, trained.example, {name: found[name] for name in trained.outputs}
     )

@@ -63,6 +63,8 @@ def _overall(figures: dict[str, Any]) -> Table:
         ("accuracy", "accuracy"),
     ):
         rows.append((name, interval(figures[key])))
+    if "within_folds" in figures:
+        rows.insert(2, ("the same within each fold, mean", f"{figures['within_folds']:.3f}"))
     for name, figure in figures.get("nested", {}).items():
         rows.append((f"{name}, threshold chosen on the other folds", interval(figure)))
     rows.append(("expected calibration error", f"{figures['calibration_error']:.3f}"))

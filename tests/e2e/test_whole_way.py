@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from collections import Counter
@@ -72,6 +73,35 @@ def test_a_study_comes_back_as_report_text_and_overlay(
     log = node.log.read_text("utf-8")
     assert "SYNTHETIC" not in log
     assert "SYNTH-" not in log
+
+
+def test_a_real_head_ct_comes_back_with_the_slices_to_look_at(
+    node: Node, orthanc: Orthanc, tmp_path: Path
+) -> None:
+    """With the shipped model: 28 slices, a tilted gantry."""
+    if "WETREAD_DATA" not in os.environ:
+        pytest.skip("WETREAD_DATA does not name the folder with the real data")
+    sources = sorted((Path(os.environ["WETREAD_DATA"]) / "dicom/dcm_qa_ct/GE_head").iterdir())
+    console(node, *sources)
+    (job,) = node.wait_for_jobs(studies=1)
+    assert (job["model"], job["state"], job["reason"]) == ("head-ct-triage", "done", None)
+    objects = orthanc.datasets()
+    found = classes(objects)
+    overlays = found.pop(SecondaryCaptureImageStorage)
+    assert found == {Comprehensive3DSRStorage: 1, BasicTextSRStorage: 1}
+    assert 1 <= overlays <= 3
+    uids = {dcmread(each, stop_before_pixels=True).SOPInstanceUID for each in sources}
+    for number, each in enumerate(objects):
+        file = tmp_path / f"{number}.dcm"
+        each.save_as(file, enforce_file_format=True)
+        assert rule_violations(file, sources[0]) == []
+        if each.SOPClassUID == SecondaryCaptureImageStorage:
+            assert each.SourceImageSequence[0].ReferencedSOPInstanceUID in uids
+        else:
+            (study,) = each.CurrentRequestedProcedureEvidenceSequence
+            (series,) = study.ReferencedSeriesSequence
+            named = {each.ReferencedSOPInstanceUID for each in series.ReferencedSOPSequence}
+            assert named <= uids
 
 
 def test_several_images_make_one_report_and_a_late_one_makes_another(
