@@ -51,6 +51,7 @@ _SEQUENCES = (
     "ProcedureCodeSequence",
     "DeidentificationMethodCodeSequence",
 )
+_METHODS = ("DeidentificationMethod", "DeidentificationMethodCodeSequence")
 _REQUIRED = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
 
 
@@ -101,6 +102,10 @@ def put_patient_and_study(target: Dataset, source: Dataset, texts: Iterable[str]
     for name in (*_IF_PRESENT, *_SEQUENCES):
         if name in source:
             put_copy(target, source, name, recode=recode)
+    if not any(target.get(name) for name in _METHODS):
+        # Type 1C (PS3.3 C.7.1.1): a claim that does not say how is not repeated.
+        for name in ("PatientIdentityRemoved", *_METHODS):
+            target.pop(name, None)
     target.StudyInstanceUID = source.StudyInstanceUID
 
 

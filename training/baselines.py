@@ -27,12 +27,14 @@ def thumbnail(greys: NDArray[np.uint8], train: NDArray[np.intp], positive: Flags
     return logistic_scores(small[train], positive[train], small)
 
 
-def view(examples: Sequence[Example], train: NDArray[np.intp], positive: Flags) -> Floats:
-    """Score every picture by how often its view is positive in training."""
-    values = np.array([each.fact("view") for each in examples])
+def fact(
+    name: str, examples: Sequence[Example], train: NDArray[np.intp], positive: Flags
+) -> Floats:
+    """Score every example by how often its view, sex or source is positive in training."""
+    values = np.array([each.fact(name) for each in examples])
     seen = values[train]
-    rates = {name: positive[train][seen == name].mean() for name in set(seen.tolist())}
-    return np.array([rates.get(name, 0.5) for name in values])
+    rates = {value: positive[train][seen == value].mean() for value in set(seen.tolist())}
+    return np.array([rates.get(value, 0.5) for value in values])
 
 
 def across_folds(folds: NDArray[np.int64], score: Callable[[NDArray[np.intp]], Floats]) -> Floats:

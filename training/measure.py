@@ -135,6 +135,10 @@ def measure_series(material: Material, series: Sequence[NDArray[np.intp]]) -> di
     years = np.array([_years(each) for each in first])
     middle = np.array([at[len(at) // 2] for at in series])
     trivial = {} if np.isnan(years).all() else {"age": baselines.age(years, folds, urgent)}
+    if any(each.fact("sex") for each in first):
+        trivial["sex"] = baselines.across_folds(
+            folds, lambda learn: baselines.fact("sex", first, learn, urgent)
+        )
     trivial["thumbnail of the middle slice"] = baselines.across_folds(
         folds, lambda learn: baselines.thumbnail(material.greys[middle], learn, urgent)
     )
@@ -145,10 +149,30 @@ def measure_series(material: Material, series: Sequence[NDArray[np.intp]]) -> di
     figures["slices"] = _slices(material, series, positive)
     figures["held_out"] = material.given.held_out
     figures["groups"] = _study_groups(first, asked)
+    sexes = np.array([each.fact("sex") for each in first])
+    if len(set(sexes.tolist())) > 1:
+        figures["within_sex"] = within(asked, sexes)
     if material.given.held_out:
         figures["within_folds"] = _within_folds(asked, folds)
         figures["nested"] = nested(asked, folds, material.recipe.operating_point.sensitivity)
     return figures
+
+
+def within(asked: Asked, strata: NDArray[np.str_]) -> list[float]:
+    """Area over the pairs of one stratum only, so that knowing the stratum is worth nothing."""
+
+    def stratified(at: NDArray[np.int64]) -> float:
+        parts = [at[strata[at] == value] for value in np.unique(strata)]
+        pairs = [int(asked.positive[each].sum() * (~asked.positive[each]).sum()) for each in parts]
+        if not any(pairs):
+            raise EvaluationError("no stratum has both answers")
+        areas = [
+            auc(asked.score[each], asked.positive[each]) if count else 0.0
+            for each, count in zip(parts, pairs, strict=True)
+        ]
+        return float(np.average(areas, weights=pairs))
+
+    return plain(bootstrap(stratified, asked.groups))
 
 
 def _within_folds(asked: Asked, folds: NDArray[np.int64]) -> float:
@@ -216,8 +240,9 @@ def _trivial(material: Material, positive: Flags) -> dict[str, Floats]:
     if not len(train) or positive[train].all() or not positive[train].any():
         raise EvaluationError("the baselines need normal and abnormal images in training")
     found = {"thumbnail": baselines.thumbnail(material.greys, train, positive)}
-    if any(each.fact("view") for each in material.examples):
-        found["view"] = baselines.view(material.examples, train, positive)
+    for name in ("view", "sex"):
+        if any(each.fact(name) for each in material.examples):
+            found[name] = baselines.fact(name, material.examples, train, positive)
     return found
 
 

@@ -143,13 +143,13 @@ def score_output(number: int) -> str:
 
 
 def _classification(recipe: Recipe, trained: Trained) -> dict[str, object]:
-    table: dict[str, object] = {"output": "probability"}
+    table: dict[str, object] = {"output": "probability", "activation": "activation"}
     if recipe.series is not None:
         table["slice_output"] = "slice_probability"
+    if recipe.operating_point.indeterminate:
+        table["indeterminate"] = list(trained.point.band)
     return table | {
-        "activation": "activation",
         "threshold": trained.point.threshold,
-        "indeterminate": list(trained.point.band),
         "operating_point": trained.chosen,
         "class": [_plain(each) for each in recipe.classes],
     }

@@ -207,6 +207,7 @@ class PointSection(_Section):
 
     sensitivity: float = Field(default=0.95, gt=0, le=1)
     specificity: float = Field(default=0.90, gt=0, le=1)
+    indeterminate: bool = True
 
 
 class RecipeScore(_Section):

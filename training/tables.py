@@ -63,6 +63,8 @@ def _overall(figures: dict[str, Any]) -> Table:
         ("accuracy", "accuracy"),
     ):
         rows.append((name, interval(figures[key])))
+    if "within_sex" in figures:
+        rows.insert(2, ("the same, compared within one sex", interval(figures["within_sex"])))
     if "within_folds" in figures:
         rows.insert(2, ("the same within each fold, mean", f"{figures['within_folds']:.3f}"))
     for name, figure in figures.get("nested", {}).items():

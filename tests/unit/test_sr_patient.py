@@ -215,3 +215,15 @@ def test_instance_number_is_a_number_or_nothing(value: bytes, expected: int | No
     tag = Tag(0x0020, 0x0013)
     source[tag] = RawDataElement(tag, "IS", len(value), value, 0, False, True)
     assert instance_number(source) == expected
+
+
+@pytest.mark.parametrize("method", ["", None, "Profile of a trial"])
+def test_identity_is_said_to_be_removed_only_with_its_method(method: str | None) -> None:
+    source = radiograph()
+    source.PatientIdentityRemoved = "YES"
+    if method is not None:
+        source.DeidentificationMethod = method
+    result = Dataset()
+    put_patient_and_study(result, source, [])
+    told = {each.keyword for each in result} & {"PatientIdentityRemoved", "DeidentificationMethod"}
+    assert len(told) == (2 if method else 0)

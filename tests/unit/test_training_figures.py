@@ -34,7 +34,7 @@ from training.figures import (
     error_figures,
     overall,
 )
-from training.measure import Material, measure_images, measure_series
+from training.measure import Material, measure_images, measure_series, within
 from training.page import write_page
 from training.plots import draw_plots
 from training.record import series_of
@@ -193,8 +193,17 @@ def test_the_view_is_scored_by_how_often_it_is_positive() -> None:
     views = ["AP", "AP", "AP", "PA", "PA", "AP", "PA", "LL"]
     examples = [example(n, facts={"view": view}) for n, view in enumerate(views)]
     positive = np.array([1, 1, 0, 0, 0, 0, 1, 1], bool)
-    score = baselines.view(examples, np.arange(5), positive)
+    score = baselines.fact("view", examples, np.arange(5), positive)
     assert score[5:].tolist() == pytest.approx([2 / 3, 0.0, 0.5])
+
+
+def test_within_a_stratum_the_stratum_is_worth_nothing() -> None:
+    strata = np.array(["F", "M"]).repeat(40)
+    positive = np.tile([True, True, True, False], 20) == (strata == "M")
+    told = asked((strata == "M").astype(float), positive)
+    assert area(told)[0] > 0.7
+    assert within(told, strata)[0] == 0.5
+    assert within(asked(positive + 0.1 * (strata == "M"), positive), strata)[0] == 1.0
 
 
 def test_folds_are_scored_by_what_the_others_taught() -> None:
@@ -396,7 +405,7 @@ def test_an_evaluation_of_series_measures_studies_and_slices() -> None:
 def test_series_without_folds_or_ages_are_measured_too() -> None:
     """A site's own studies, on which a package of others is judged."""
     found = measure_series(*ct(folds=0, age=""))
-    assert list(found["baselines"]) == ["thumbnail of the middle slice"]
+    assert list(found["baselines"]) == ["sex", "thumbnail of the middle slice"]
     assert found["baselines"]["thumbnail of the middle slice"]["auc"][0] > 0.9
 
 
