@@ -221,13 +221,23 @@ def test_the_series_graph_is_exported_as_it_is(series: Any, count: int) -> None:
     study, chances, activation = compared(model, graph, slices(count, side), list(SERIES_OUTPUTS))
     assert study.shape == (1, 2)
     assert chances.shape == (count, 2)
-    assert activation.shape == (count, 2, 2, 2)
+    assert activation.shape == (count, 2, 16, 16)
     assert chances.sum(1) == pytest.approx(np.ones(count), abs=1e-5)
     # Evaluation pools logits from cross-validation with numpy; it must be the graph's pooling.
     logits = (np.log(chances[:, 1] / chances[:, 0]) - SLICES.shift) / SLICES.scale
     assert STUDY(np.array(pooled(logits.astype(np.float64)))) == pytest.approx(
         study[0, 1], abs=1e-4
     )
+
+
+def test_nothing_is_shown_outside_the_head(series: Any) -> None:
+    _, graph, _, side = series
+    some = slices(6, side)
+    some[:, :, :, : side // 2] = -1.0  # black: air
+    with torch.no_grad():
+        _, _, activation = graph(some)
+    assert float(activation[..., :8].max()) == 0.0
+    assert float(activation[..., 8:].max()) > 0.0
 
 
 def test_members_and_mirror_images_are_averaged(series: Any) -> None:
