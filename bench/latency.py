@@ -76,7 +76,7 @@ class ArrivalClock:
 def one_round(node: Node, clock: ArrivalClock, paths: Sequence[Path]) -> dict[str, float]:
     """Send one study and take its times, seconds."""
     already, events = len(clock.arrivals), len(node.events())
-    outcomes = send(_peer(node.ae_title, node.port), paths)
+    outcomes = list(send(_peer(node.ae_title, node.port), paths))  # sent as they are asked for
     answered = time.time()
     if not all(each.stored for each in outcomes):
         raise RuntimeError(next(each.reason for each in outcomes if not each.stored))
