@@ -98,7 +98,7 @@ def route(package: Package, headers: Sequence[Dataset]) -> Routed:
 def _concerns(accepts: AcceptsSection, header: Dataset) -> bool:
     try:
         return _modality(accepts, header) is None
-    except Exception:  # noqa: BLE001 - see below
+    except Exception:  # noqa: BLE001 - elements are parsed here, and may hold anything
         return True
 
 

@@ -11,7 +11,6 @@ from sklearn.linear_model import LogisticRegression
 from training.errors import CalibrationError
 
 Floats = NDArray[np.float64]
-Labels = NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,43 +65,6 @@ def fit_platt(logits: Floats, positive: NDArray[np.bool_]) -> Calibration:
     if scale <= 0:
         raise CalibrationError("the network's scores do not rise with abnormality")
     return Calibration(scale=scale, shift=shift)
-
-
-def softmax(logits: Floats, temperature: float = 1.0) -> Floats:
-    """Return probabilities, same shape as ``logits`` (images, classes)."""
-    scaled = logits / temperature
-    powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
-
-
-def log_loss(probability: Floats, labels: Labels, weights: Floats | None = None) -> float:
-    """Weighted mean of ``-log(probability of the label)``, nats."""
-    picked = probability[np.arange(len(labels)), labels]
-    return float(np.average(-np.log(np.clip(picked, 1e-9, 1.0)), weights=weights))
-
-
-def fit_temperature(logits: Floats, labels: Labels, weights: Floats | None = None) -> float:
-    """Find the temperature, 0.25..8, with the least log loss (Guo et al., 2017).
-
-    Parameters
-    ----------
-    logits
-        Shape (images, classes).
-    labels
-        Index of the true class, shape (images,).
-    weights
-        Weight of each image; None for equal ones.
-
-    Raises
-    ------
-    CalibrationError
-        There are no images.
-    """
-    if not len(labels):
-        raise CalibrationError("no validation images to fit a temperature on")
-    temperatures = np.exp(np.linspace(np.log(0.25), np.log(8.0), 400))
-    losses = [log_loss(softmax(logits, float(t)), labels, weights) for t in temperatures]
-    return float(temperatures[int(np.argmin(losses))])
 
 
 def threshold_for_sensitivity(scores: Floats, positive: NDArray[np.bool_], target: float) -> float:

@@ -7,9 +7,7 @@ from hypothesis import strategies as st
 
 from training.calibrate import (
     choose,
-    fit_temperature,
-    log_loss,
-    softmax,
+    fit_platt,
     threshold_for_sensitivity,
     threshold_for_specificity,
 )
@@ -18,25 +16,29 @@ from training.errors import CalibrationError
 UNIT = st.floats(0.0, 1.0)
 
 
-def test_temperature_undoes_overconfidence() -> None:
+def test_platt_scaling_finds_what_the_logits_mean() -> None:
     generator = np.random.default_rng(1)
-    logits = generator.normal(size=(4000, 3)) * 1.5
-    chances = softmax(logits)
-    labels = np.array([generator.choice(3, p=chance) for chance in chances])
-    assert fit_temperature(3.0 * logits, labels) == pytest.approx(3.0, rel=0.1)
+    logits = generator.normal(size=20_000) * 2.0
+    positive = generator.random(20_000) < 1 / (1 + np.exp(-(0.5 * logits - 1.0)))
+    found = fit_platt(logits, positive)
+    assert found.scale == pytest.approx(0.5, abs=0.05)
+    assert found.shift == pytest.approx(-1.0, abs=0.06)
+    assert found(np.array([2.0])) == pytest.approx(0.5, abs=0.03)
 
 
-def test_temperature_does_not_change_the_order_of_classes() -> None:
-    logits = np.random.default_rng(2).normal(size=(50, 3))
-    assert (softmax(logits, 4.0).argmax(1) == logits.argmax(1)).all()
-    assert softmax(logits, 4.0).sum(1) == pytest.approx(np.ones(50))
-
-
-def test_log_loss_weighs_images() -> None:
-    probability = np.array([[0.5, 0.5], [0.1, 0.9]])
-    labels = np.array([0, 0])
-    assert log_loss(probability, labels) == pytest.approx(np.mean([-np.log(0.5), -np.log(0.1)]))
-    assert log_loss(probability, labels, np.array([1.0, 0.0])) == pytest.approx(-np.log(0.5))
+@pytest.mark.parametrize(
+    ("logits", "positive", "message"),
+    [
+        ([1.0, 2.0], [True, True], "2 of 2 images are abnormal"),
+        ([1.0, 2.0], [False, False], "0 of 2 images are abnormal"),
+        ([3.0, 2.0, 1.0, 0.0], [False, False, True, True], "do not rise with abnormality"),
+    ],
+)
+def test_scores_that_cannot_be_calibrated_are_an_error(
+    logits: list[float], positive: list[bool], message: str
+) -> None:
+    with pytest.raises(CalibrationError, match=message):
+        fit_platt(np.array(logits), np.array(positive))
 
 
 @given(
@@ -75,8 +77,3 @@ def test_no_positive_image_is_an_error() -> None:
 def test_no_negative_image_is_an_error() -> None:
     with pytest.raises(CalibrationError, match="0 negative"):
         threshold_for_specificity(np.array([0.2]), np.array([True]), 0.9)
-
-
-def test_no_validation_image_is_an_error() -> None:
-    with pytest.raises(CalibrationError, match="no validation images"):
-        fit_temperature(np.empty((0, 3)), np.empty(0, dtype=np.int64))
