@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,3 +33,11 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
     migrate.upgrade(opened)
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def real_head() -> Path:
+    """28 slices of 4 and 7 mm, gantry tilted by 18.5 degrees, from the skull base up."""
+    if "WETREAD_DATA" not in os.environ:
+        pytest.skip("WETREAD_DATA does not name the folder with the real data")
+    return Path(os.environ["WETREAD_DATA"]) / "dicom" / "dcm_qa_ct" / "GE_head"

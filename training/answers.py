@@ -104,8 +104,6 @@ def held_out_answers(
     folds = record["folds"]
     known = dict(zip(folds["files"], folds["slice_logits"], strict=True))
     names = [slice_name(each) for each in examples]
-    if not any("/" in name for name in known):  # written before names had their series
-        names = [each.path.name for each in examples]
     told = [name in known for name in names]
     if not any(told):
         return None

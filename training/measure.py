@@ -27,6 +27,7 @@ from training.figures import (
     plain,
 )
 from training.recipe import TEST, TRAIN, QuestionSection, Recipe
+from training.record import UNORDERED
 
 _AGES = ((0, 18), (18, 40), (40, 60), (60, 130))
 _GROUPED_BY = ("source", "view", "sex", "age")
@@ -216,7 +217,7 @@ def _slices(
     material: Material, series: Sequence[NDArray[np.intp]], positive: Flags
 ) -> dict[str, Any]:
     """How well single slices are told apart, beside their position alone."""
-    ordered = [at for at in series if material.examples[at[0]].part != "patient_level_only"]
+    ordered = [at for at in series if material.examples[at[0]].part != UNORDERED]
     at = np.concatenate(ordered)
     place = np.concatenate([np.linspace(0.0, 1.0, len(each)) for each in ordered])
     folds = _folds([material.examples[i] for i in at])

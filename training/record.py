@@ -12,6 +12,8 @@ from training.collection import Example
 from training.errors import CollectionError
 
 RECIPE_FILE, TRAINING_FILE = "recipe.toml", "training.json"
+# Value of the split column: a series whose order is not known; it is judged as a whole only.
+UNORDERED = "patient_level_only"
 MOST = 5  # slices that a study's score stands on
 
 

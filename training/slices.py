@@ -24,13 +24,12 @@ from training.network import Classifier, loss
 from training.package import Trained
 from training.pictures import prepared
 from training.recipe import Recipe, digest
-from training.record import pooled, series_of, slice_name
+from training.record import UNORDERED, pooled, series_of, slice_name
 from training.region import resized
 from training.work import Work, batches
 
 Series = list[NDArray[np.intp]]
 _POSITIVE = 0.4  # part of the slices drawn that show the finding
-_ORDERED = "patient_level_only"  # part of a series whose order cannot be relied on
 
 
 def train_slices(recipe: Recipe, examples: Sequence[Example], work: Work) -> Trained:
@@ -55,7 +54,7 @@ def train_slices(recipe: Recipe, examples: Sequence[Example], work: Work) -> Tra
         for at in held:
             scores[at] = slice_logits(networks, greys[at])
     networks, history["all"] = _members(recipe, examples, greys, series, work, None)
-    ordered = select(examples, lambda each: each.part != _ORDERED)
+    ordered = select(examples, lambda each: each.part != UNORDERED)
     labels = np.array([each.label for each in examples]) > 0
     study = np.array([pooled(scores[at]) for at in series])
     urgent = np.array([labels[at].any() for at in series])
@@ -132,7 +131,7 @@ def _train(
     """Train on some series, for a fixed number of epochs; ``fold`` is the one left out."""
     fit = recipe.fit
     stacked = {int(at): members for members in series for at in members}
-    usable = [members for members in series if examples[members[0]].part != _ORDERED]
+    usable = [members for members in series if examples[members[0]].part != UNORDERED]
     at = np.concatenate(usable)
     found = np.array([examples[i].label > 0 for i in at])
     weights = torch.from_numpy(_weights(examples, at, found))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -68,13 +67,10 @@ def test_the_reason_why_a_series_is_not_read_is_shown(node: Node, tmp_path: Path
     assert (job["state"], job["reason"]) == ("skipped", "3 slices, at least 8 are needed")
 
 
-def test_a_real_head_with_a_tilted_gantry_is_read(node: Node) -> None:
-    if "WETREAD_DATA" not in os.environ:
-        pytest.skip("WETREAD_DATA does not name the folder with the real data")
-    folder = Path(os.environ["WETREAD_DATA"]) / "dicom" / "dcm_qa_ct" / "GE_head"
-    assert send(node, folder) == {"0000": 28}
+def test_a_real_head_with_a_tilted_gantry_is_read(node: Node, real_head: Path) -> None:
+    assert send(node, real_head) == {"0000": 28}
     node.wait_for_jobs(studies=1)
-    study = str(dcmread(next(folder.glob("*.dcm")), stop_before_pixels=True).StudyInstanceUID)
+    study = str(dcmread(next(real_head.glob("*.dcm")), stop_before_pixels=True).StudyInstanceUID)
     job = job_of(node, study, "tiny-ct")
     assert (job["state"], job["reason"], len(job["inputs"])) == ("done", None, 28)
     assert Counter(each["kind"] for each in job["results"])["sc"] == 1

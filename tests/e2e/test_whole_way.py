@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 from collections import Counter
@@ -76,12 +75,10 @@ def test_a_study_comes_back_as_report_text_and_overlay(
 
 
 def test_a_real_head_ct_comes_back_with_the_slices_to_look_at(
-    node: Node, orthanc: Orthanc, tmp_path: Path
+    node: Node, orthanc: Orthanc, real_head: Path, tmp_path: Path
 ) -> None:
     """With the shipped model: 28 slices, a tilted gantry."""
-    if "WETREAD_DATA" not in os.environ:
-        pytest.skip("WETREAD_DATA does not name the folder with the real data")
-    sources = sorted((Path(os.environ["WETREAD_DATA"]) / "dicom/dcm_qa_ct/GE_head").iterdir())
+    sources = sorted(real_head.iterdir())
     console(node, *sources)
     (job,) = node.wait_for_jobs(studies=1)
     assert (job["model"], job["state"], job["reason"]) == ("head-ct-triage", "done", None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -186,11 +185,8 @@ def test_a_model_of_images_reads_no_volume(tmp_path: Path) -> None:
         read_volume(images, volume)
 
 
-def test_a_real_head_goes_the_whole_way(model: Model) -> None:
-    if "WETREAD_DATA" not in os.environ:
-        pytest.skip("WETREAD_DATA does not name the folder with the real data")
-    folder = Path(os.environ["WETREAD_DATA"]) / "dicom" / "dcm_qa_ct" / "GE_head"
-    slices = [dcmread(each) for each in sorted(folder.glob("*.dcm"), reverse=True)]
+def test_a_real_head_goes_the_whole_way(model: Model, real_head: Path) -> None:
+    slices = [dcmread(each) for each in sorted(real_head.glob("*.dcm"), reverse=True)]
     routed = route(model.package, slices)
     assert routed.reason == ""
     assert routed.fitting == tuple(str(each.SOPInstanceUID) for each in reversed(slices))

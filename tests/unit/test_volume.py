@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 from pathlib import Path
 from typing import Any
@@ -101,14 +100,6 @@ def test_thick_slices_stand_twice() -> None:
 def test_what_is_no_stack_is_a_pixel_error(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(PixelError, match=message):
         volume_of(head_series(**changes), 5.0, BRAIN)
-
-
-@pytest.fixture
-def real_head() -> Path:
-    """28 slices of 4 and 7 mm, gantry tilted by 18.5 degrees, from the skull base up."""
-    if "WETREAD_DATA" not in os.environ:
-        pytest.skip("WETREAD_DATA does not name the folder with the real data")
-    return Path(os.environ["WETREAD_DATA"]) / "dicom" / "dcm_qa_ct" / "GE_head"
 
 
 def test_a_real_head_is_read_from_the_skull_base_to_the_vertex(real_head: Path) -> None:
