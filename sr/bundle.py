@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -15,6 +15,7 @@ from sr.findings import Reading
 from sr.identity import Kind
 from sr.overlay import build_overlay
 from sr.report import build_report, fallback_reports
+from sr.style import DEFAULT_KINDS, DEFAULT_STYLE, Style
 from sr.text import build_text_report
 
 
@@ -25,7 +26,7 @@ class ResultObject:
     Attributes
     ----------
     kind
-        Measurement report, text report or overlay.
+        What it is.
     number
         Counts the objects of a kind, from 1; only overlays have more than one.
     rank
@@ -52,15 +53,29 @@ class Results:
         return tuple(each for each in self.objects if (each.kind, each.number) == (kind, number))
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Order:
+    """What the objects of one reading are built from; see ``build_results``."""
+
+    sources: Sequence[Dataset]
+    pictures: Mapping[str, NDArray[np.uint8]]
+    reading: Reading
+    when: datetime
+    style: Style
+    predecessors: Sequence[Dataset]
+
+
 def build_results(
     sources: Sequence[Dataset],
     pictures: Mapping[str, NDArray[np.uint8]],
     reading: Reading,
     *,
     when: datetime,
+    kinds: Collection[Kind] = DEFAULT_KINDS,
+    style: Style = DEFAULT_STYLE,
     predecessors: Sequence[Dataset] = (),
 ) -> Results:
-    """Build the default set: measurement report, text report, one overlay per pictured image.
+    """Build what a reading sends back.
 
     Parameters
     ----------
@@ -74,6 +89,11 @@ def build_results(
         What the model says.
     when
         When it was said, with time zone. The same arguments give the same bytes.
+    kinds
+        What is wanted. A kind that the reading gives no cause for (a segmentation without masks)
+        is left out.
+    style
+        How the destination wants it.
     predecessors
         Reports of earlier readings of this study that these replace.
 
@@ -83,18 +103,62 @@ def build_results(
         The sources do not belong to one study, lack an image of the reading, or are smaller than
         its boxes say; or a picture is not a greyscale uint8 matrix.
     """
-    report = encoded(build_report(sources, reading, when=when, predecessors=predecessors))
-    text = build_text_report(sources, reading, when=when, predecessors=predecessors)
-    objects = [
+    order = _Order(
+        sources=sources,
+        pictures=pictures,
+        reading=reading,
+        when=when,
+        style=style,
+        predecessors=predecessors,
+    )
+    built = (_BUILDERS[kind](order) for kind in Kind if kind in kinds)
+    return Results(tuple(each for objects in built for each in objects))
+
+
+def _reports(order: _Order) -> list[ResultObject]:
+    """Return the measurement report, its simpler classes, and the text report as the last."""
+    report = encoded(
+        build_report(
+            order.sources,
+            order.reading,
+            when=order.when,
+            style=order.style,
+            predecessors=order.predecessors,
+        )
+    )
+    forms = [report, *fallback_reports(report), _text(order)]
+    return [
         ResultObject(kind=Kind.REPORT, number=1, rank=rank, dataset=each)
-        for rank, each in enumerate([report, *fallback_reports(report)])
+        for rank, each in enumerate(forms)
     ]
-    objects.append(ResultObject(kind=Kind.TEXT, number=1, rank=0, dataset=text))
-    for index, image in enumerate(reading.images):
-        picture = pictures.get(image.sop_instance_uid)
+
+
+def _text(order: _Order) -> Dataset:
+    return build_text_report(
+        order.sources,
+        order.reading,
+        when=order.when,
+        style=order.style,
+        predecessors=order.predecessors,
+    )
+
+
+def _text_reports(order: _Order) -> list[ResultObject]:
+    return [ResultObject(kind=Kind.TEXT, number=1, rank=0, dataset=_text(order))]
+
+
+def _overlays(order: _Order) -> Iterator[ResultObject]:
+    for index, image in enumerate(order.reading.images):
+        picture = order.pictures.get(image.sop_instance_uid)
         if picture is not None:
-            overlay = build_overlay(sources, picture, reading, index, when=when)
-            objects.append(
-                ResultObject(kind=Kind.OVERLAY, number=index + 1, rank=0, dataset=overlay)
+            overlay = build_overlay(
+                order.sources, picture, order.reading, index, when=order.when, style=order.style
             )
-    return Results(tuple(objects))
+            yield ResultObject(kind=Kind.OVERLAY, number=index + 1, rank=0, dataset=overlay)
+
+
+_BUILDERS: Mapping[Kind, Callable[[_Order], Iterable[ResultObject]]] = {
+    Kind.REPORT: _reports,
+    Kind.TEXT: _text_reports,
+    Kind.OVERLAY: _overlays,
+}

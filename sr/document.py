@@ -18,16 +18,26 @@ from sr.findings import Algorithm, Probability, Reading
 from sr.identity import (
     IMPLEMENTATION_CLASS_UID,
     IMPLEMENTATION_VERSION_NAME,
-    SERIES_NUMBERS,
     Kind,
     contributing_equipment,
     put_equipment,
     result_uid,
 )
 from sr.patient import SourceError, check_source, local_time, put_copy, put_patient_and_study
+from sr.style import DEFAULT_STYLE, Style
 
 _LO_LIMIT = 64  # PS3.5 section 6.2, VR LO
-_DESCRIPTIONS = {Kind.REPORT: "AI report", Kind.TEXT: "AI text", Kind.OVERLAY: "AI overlay"}
+_DESCRIPTIONS = {
+    Kind.REPORT: "AI report",
+    Kind.TEXT: "AI text",
+    Kind.OVERLAY: "AI overlay",
+    Kind.PRESENTATION: "AI marks",
+    Kind.KEY_IMAGES: "AI key",
+    Kind.SEGMENTATION: "AI segmentation",
+    Kind.MAP: "AI activation",
+    Kind.PDF: "AI document",
+    Kind.NOTICE: "AI notice",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,11 +52,14 @@ class Origin:
         The model that read them.
     when
         When they were read, with time zone.
+    style
+        How the destination wants it.
     """
 
     sources: Sequence[Dataset]
     algorithm: Algorithm
     when: datetime
+    style: Style = DEFAULT_STYLE
 
     def __post_init__(self) -> None:
         if not self.sources:
@@ -70,7 +83,7 @@ class Origin:
 
     def uid(self, kind: Kind, purpose: str) -> UID:
         """Derive a UID of a result of these sources."""
-        return result_uid(self.source_uids, self.algorithm, kind, purpose)
+        return result_uid(self.source_uids, self.algorithm, kind, purpose, self.style.key)
 
 
 def _patient(source: Dataset) -> tuple[str, str]:
@@ -115,7 +128,7 @@ def new_result(
     result.InstanceNumber = 1
     result.Modality = modality
     result.SeriesInstanceUID = series_uid
-    result.SeriesNumber = SERIES_NUMBERS[kind]
+    result.SeriesNumber = origin.style.series_number(kind)
     result.SeriesDescription = f"{_DESCRIPTIONS[kind]}: {origin.algorithm.title}"[:_LO_LIMIT]
     put_equipment(result)
     result.ContributingEquipmentSequence = DicomSequence([contributing_equipment(origin.algorithm)])

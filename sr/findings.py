@@ -5,12 +5,15 @@ The inference room fills these; the builders in this room turn them into DICOM o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import Enum
 
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.sr.coding import Code
+
+from sr.reasons import Reason
 
 _SH_LIMIT = 16  # PS3.5 section 6.2, VR SH: Code Value
 _LO_LIMIT = 64  # PS3.5 section 6.2, VR LO: Code Meaning
@@ -66,9 +69,9 @@ class Algorithm:
     title: str
 
     def __post_init__(self) -> None:
-        for field in ("name", "version", "manufacturer", "title"):
-            if not 0 < len(getattr(self, field)) <= _LO_LIMIT:
-                raise FindingError(f"algorithm {field} must have 1 to {_LO_LIMIT} characters")
+        for name in ("name", "version", "manufacturer", "title"):
+            if not 0 < len(getattr(self, name)) <= _LO_LIMIT:
+                raise FindingError(f"algorithm {name} must have 1 to {_LO_LIMIT} characters")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -315,6 +318,18 @@ class StudyAnswer:
 
 
 @dataclass(frozen=True, kw_only=True)
+class NotAssessed:
+    """Images of a study that a model did not read, and why."""
+
+    images: int
+    reason: Reason
+
+    def __post_init__(self) -> None:
+        if self.images < 1:
+            raise FindingError("what was not assessed has at least one image")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Reading:
     """What one model says about one study: one entry per image that it shows, at least one.
 
@@ -332,6 +347,12 @@ class Reading:
         The answer for the study as a whole, from a model that reads a series.
     urgency
         Whether the study can wait, if the model's manifest has a rule for it.
+    assessed
+        What the model looks for, as labels: nothing else was assessed.
+    not_assessed
+        What of the study was not read.
+    translations
+        By language: what the model's own texts (labels, titles, statements) read in it.
     """
 
     algorithm: Algorithm
@@ -339,6 +360,9 @@ class Reading:
     images: tuple[ImageReading, ...]
     study: StudyAnswer | None = None
     urgency: Urgency | None = None
+    assessed: tuple[str, ...] = ()
+    not_assessed: tuple[NotAssessed, ...] = ()
+    translations: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         checked_code(self.procedure)
@@ -360,6 +384,15 @@ class Reading:
         if image.decision is None and self.study is not None:
             return self.study.decision
         return image.decision
+
+    @property
+    def is_negative(self) -> bool:
+        """Whether the model decided, and called everything normal."""
+        decisions = [self.study.decision] if self.study is not None else []
+        decisions += [each.decision for each in self.images if each.decision is not None]
+        urgent = self.urgency is not None and self.urgency.urgent is not False
+        normal = all(each.normality is Normality.NORMAL for each in decisions)
+        return bool(decisions) and normal and not urgent
 
     def numbered_regions(self, image: ImageReading) -> list[tuple[int, Region]]:
         """Return the boxes of an image with their numbers, which count through all images."""

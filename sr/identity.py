@@ -34,10 +34,26 @@ class Kind(Enum):
     REPORT = "sr"
     TEXT = "text"
     OVERLAY = "sc"
+    PRESENTATION = "gsps"
+    KEY_IMAGES = "kos"
+    SEGMENTATION = "seg"
+    PDF = "pdf"
+    MAP = "pm"
+    NOTICE = "notice"
 
 
 # After the acquired images, and in this order, in viewers that sort by Series Number.
-SERIES_NUMBERS = {Kind.OVERLAY: 901, Kind.TEXT: 902, Kind.REPORT: 903}
+SERIES_NUMBERS = {
+    Kind.OVERLAY: 901,
+    Kind.TEXT: 902,
+    Kind.REPORT: 903,
+    Kind.PRESENTATION: 904,
+    Kind.KEY_IMAGES: 905,
+    Kind.SEGMENTATION: 906,
+    Kind.MAP: 907,
+    Kind.PDF: 908,
+    Kind.NOTICE: 909,
+}
 
 
 def uid_from(*parts: str) -> UID:
@@ -46,7 +62,11 @@ def uid_from(*parts: str) -> UID:
 
 
 def result_uid(
-    source_uids: Iterable[str], algorithm: Algorithm, kind: Kind, purpose: str = "instance"
+    source_uids: Iterable[str],
+    algorithm: Algorithm,
+    kind: Kind,
+    purpose: str = "instance",
+    style: str = "",
 ) -> UID:
     """Derive the UID of a result from what it was made of.
 
@@ -63,8 +83,11 @@ def result_uid(
         The kind of result object.
     purpose
         What the UID names, e.g. ``"instance"``, ``"series"``, ``"tracking"``.
+    style
+        ``sr.style.Style.key``.
     """
-    return uid_from(*sorted(source_uids), algorithm.name, algorithm.version, kind.value, purpose)
+    made_of = [*sorted(source_uids), algorithm.name, algorithm.version, kind.value, purpose]
+    return uid_from(*made_of, *([style] if style else []))
 
 
 OBSERVER_UID = uid_from("device", MODEL_NAME, SOFTWARE_VERSION)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw
 
-from sr import wording
 from sr.findings import (
     Decision,
     Grade,
@@ -35,10 +34,12 @@ from sr.lettering import (
     Swatch,
     draw_stack,
     font,
+    printable,
     stack_height,
     wrapped,
 )
 from sr.marks import mark_colours
+from sr.wording import Words
 
 _ANSWER: dict[Normality, Colour] = {  # orange and blue differ for everyone
     Normality.NORMAL: (110, 190, 255),
@@ -56,27 +57,33 @@ class Caption:
 
     Attributes
     ----------
+    words
+        The language.
     reading, image
         What the model says, and the one of its images that is shown.
     place
         Which slice of a series is shown; empty for a model that reads image by image.
     image_area
         In mm2; None if the image is not calibrated.
+    banner
+        What the upper band says instead of the notice, which then stands in the lower one.
     """
 
+    words: Words
     reading: Reading
     image: ImageReading
     place: str = ""
     image_area: float | None = None
+    banner: str = ""
 
 
-def banner(width: int) -> Image.Image:
-    """Draw the upper band: the notice that this is no diagnosis."""
+def banner(width: int, text: str) -> Image.Image:
+    """Draw the upper band: the notice that this is no diagnosis, or the site's own text."""
     size = max(14, width // 32)
     band = Image.new("RGB", (width, round(size * 1.9)), BAND)
     draw_on = ImageDraw.Draw(band)
     middle = (width / 2, band.height / 2)
-    draw_on.text(middle, wording.DISCLAIMER, fill=AMBER, font=font(size), anchor="mm")
+    draw_on.text(middle, printable(text), fill=AMBER, font=font(size), anchor="mm")
     draw_on.line((0, band.height - 1, width, band.height - 1), fill=AMBER)
     return band
 
@@ -107,6 +114,7 @@ def _maker(caption: Caption) -> str:
     return (
         f"{algorithm.title} - {algorithm.name} {algorithm.version}, "
         f"{algorithm.manufacturer} - wetread {SOFTWARE_VERSION}"
+        + (f" - {caption.words.disclaimer}" if caption.banner else "")
     )
 
 
@@ -115,61 +123,65 @@ def _maker(caption: Caption) -> str:
 
 def answer_rows(caption: Caption, size: int, room: int) -> list[Row]:
     """Return what the legend says of the answer; ``size`` and ``room`` in pixels."""
-    reading, image = caption.reading, caption.image
+    words, reading, image = caption.words, caption.reading, caption.image
     rows: list[Row] = []
     if reading.urgency is not None:
-        rows += _urgency_rows(reading.urgency, size, room)
+        rows += _urgency_rows(words, reading.urgency, size, room)
     if reading.study is None:
-        rows += _headline_rows(image.decision, "", size, room)
-        texts = _answer_texts(image.decision, image.probabilities)
+        rows += _headline_rows(words, image.decision, "", size, room)
+        texts = _answer_texts(words, image.decision, image.probabilities)
     else:
-        rows += _headline_rows(reading.study.decision, "Study: ", size, room)
-        texts = _answer_texts(reading.study.decision, reading.study.probabilities)
+        rows += _headline_rows(words, reading.study.decision, "Study: ", size, room)
+        texts = _answer_texts(words, reading.study.decision, reading.study.probabilities)
         texts += [f"{caption.place} ({reading.study.images_read} slices read)"]
         if image.probabilities:
-            texts.append(f"On this slice: {wording.classes(image.probabilities)}")
+            texts.append(f"On this slice: {words.classes(image.probabilities)}")
     for text in texts:
         rows += wrapped(text, size, WHITE, room)
     return [*rows, *_measurement_rows(caption, size, room)]
 
 
-def _urgency_rows(urgency: Urgency, size: int, room: int) -> list[Row]:
-    told = wording.urgency(urgency)
+def _urgency_rows(words: Words, urgency: Urgency, size: int, room: int) -> list[Row]:
+    told = words.urgency(urgency)
     if not urgency.urgent:
         colour = GREY if urgency.urgent is False else _ANSWER[Normality.INDETERMINATE]
         return [*wrapped(f"Study: {told}", size, colour, room)]
-    words = wrapped("URGENT STUDY", round(1.5 * size), WHITE, room)
-    words += wrapped(told, size, WHITE, room - 2 * size)
-    return [Badge(tuple(words), room, VERMILION)]
+    lines = wrapped("URGENT STUDY", round(1.5 * size), WHITE, room)
+    lines += wrapped(told, size, WHITE, room - 2 * size)
+    return [Badge(tuple(lines), room, VERMILION)]
 
 
-def _headline_rows(decision: Decision | None, lead: str, size: int, room: int) -> list[Line]:
+def _headline_rows(
+    words: Words, decision: Decision | None, lead: str, size: int, room: int
+) -> list[Line]:
     colour = WHITE if decision is None else _ANSWER[decision.normality]
-    lines = wrapped(f"{lead}{wording.headline(decision)}", round(1.5 * size), colour, room)
-    caution = wording.caution(decision)
+    lines = wrapped(f"{lead}{words.headline(decision)}", round(1.5 * size), colour, room)
+    caution = words.caution(decision)
     return [*lines, *wrapped(caution, size, colour, room)] if caution else lines
 
 
-def _answer_texts(decision: Decision | None, probabilities: Sequence[Probability]) -> list[str]:
-    texts = [] if decision is None else [wording.operating_point(decision)]
-    return [*texts, wording.classes(probabilities)] if probabilities else texts
+def _answer_texts(
+    words: Words, decision: Decision | None, probabilities: Sequence[Probability]
+) -> list[str]:
+    texts = [] if decision is None else [words.operating_point(decision)]
+    return [*texts, words.classes(probabilities)] if probabilities else texts
 
 
 def _measurement_rows(caption: Caption, size: int, room: int) -> list[Row]:
-    image = caption.image
+    words, image = caption.words, caption.image
     rows: list[Row] = []
     for score in image.scores:
-        rows += [*wrapped(wording.score(score), size, WHITE, room), _score_gauge(score, size)]
+        rows += [*wrapped(words.score(score), size, WHITE, room), _score_gauge(score, size)]
     for grade in image.grades:
-        rows += wrapped(wording.grade(grade), size, WHITE, room)
+        rows += wrapped(words.grade(grade), size, WHITE, room)
         rows.append(_grade_gauge(grade, size))
-        rows += wrapped(wording.classes(grade.levels), round(0.85 * size), GREY, room)
+        rows += wrapped(words.classes(grade.levels), round(0.85 * size), GREY, room)
     if image.regions:
-        told = wording.marked(caption.reading.numbered_regions(image))
+        told = words.marked(caption.reading.numbered_regions(image))
         rows += wrapped(told, size, WHITE, room)
     colours = mark_colours(image)
     for segment in image.segments:
-        told = wording.covered(segment, caption.image_area)
+        told = words.covered(segment, caption.image_area)
         first, *others = wrapped(told, size, WHITE, room - Swatch.indent(size))
         rows += [Swatch(first, colours[segment.finding.value]), *others]
     return rows

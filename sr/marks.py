@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw
 
-from sr import wording
 from sr.contours import mask_parts
 from sr.findings import ImageReading, Region, Segment
 from sr.lettering import BAND, Colour, font, printable
+from sr.wording import Words
 
 # Told apart in every common colour blindness (Okabe and Ito), the lighter ones of them.
 _COLOURS: tuple[Colour, ...] = (
@@ -39,6 +39,7 @@ def draw_marks(
     image: ImageReading,
     regions: Sequence[tuple[int, Region]],
     size: tuple[int, int],
+    words: Words,
 ) -> None:
     """Draw segments, boxes and the boxes' labels on ``body``, in place.
 
@@ -52,6 +53,8 @@ def draw_marks(
         The image's boxes with their numbers.
     size
         Rows and columns of the source image.
+    words
+        The language of the labels.
     """
     colours = mark_colours(image)
     for segment in image.segments:
@@ -60,7 +63,7 @@ def draw_marks(
         scale = (body.width / size[1], body.height / size[0])
         boxes = [_placed(region, scale) for _, region in regions]
         _draw_boxes(body, boxes, [colours[each.finding.finding.value] for _, each in regions])
-        _draw_labels(body, boxes, regions, colours)
+        _draw_labels(body, boxes, regions, colours, words)
 
 
 def _draw_segment(body: Image.Image, segment: Segment, colour: Colour) -> None:
@@ -103,6 +106,7 @@ def _draw_labels(
     boxes: Sequence[_Rectangle],
     regions: Sequence[tuple[int, Region]],
     colours: dict[str, Colour],
+    words: Words,
 ) -> None:
     """Write number, finding and probability beside each box, where nothing is written yet."""
     draw_on = ImageDraw.Draw(body)
@@ -110,7 +114,7 @@ def _draw_labels(
     taken: list[_Rectangle] = []
     for box, (number, region) in zip(boxes, regions, strict=True):
         # The number alone, which the legend explains, where the whole label has no room.
-        for text in (printable(wording.region(number, region)), f"({number})"):
+        for text in (printable(words.region(number, region)), f"({number})"):
             _, _, width, height = (round(each) for each in letters.getbbox(text))
             place = free_place(box, (width + 8, height + 8), body.size, taken)
             if place is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
 import numpy as np
@@ -13,7 +14,7 @@ from pydicom.sequence import Sequence as DicomSequence
 from pydicom.tag import Tag
 from pydicom.uid import SecondaryCaptureImageStorage
 
-from sr import codes, wording
+from sr import codes
 from sr.content import sop_reference
 from sr.document import Origin, images_read, new_result
 from sr.findings import Reading
@@ -22,6 +23,8 @@ from sr.identity import Kind, result_uid
 from sr.legend import Caption
 from sr.patient import SourceError, image_area, instance_number, put_copy
 from sr.picture import draw
+from sr.style import DEFAULT_STYLE, Style
+from sr.wording import Words
 
 # PS3.16 Annex L: parts of the body that are not paired, and so have no Laterality.
 _UNPAIRED = frozenset(
@@ -41,6 +44,7 @@ def build_overlay(
     index: int = 0,
     *,
     when: datetime,
+    style: Style = DEFAULT_STYLE,
 ) -> Dataset:
     """Build the overlay of one image: an RGB Secondary Capture (PS3.3 A.8.1).
 
@@ -59,6 +63,8 @@ def build_overlay(
         Which of the reading's images is shown, from 0; the overlays of a series are numbered so.
     when
         When it was said, with time zone.
+    style
+        How the destination wants it.
 
     Raises
     ------
@@ -71,13 +77,21 @@ def build_overlay(
             f"the picture has shape {picture.shape}, type {picture.dtype}; "
             "it must be (rows, columns), uint8"
         )
-    origin = Origin(sources=sources, algorithm=reading.algorithm, when=when)
+    origin = Origin(sources=sources, algorithm=reading.algorithm, when=when, style=style)
+    words = Words(style.language, reading.translations)
     image = reading.images[index]
     source = images_read(origin, reading)[image.sop_instance_uid]
     result = _new_overlay(origin, source, reading)
     result.InstanceNumber = index + 1
-    place = "" if reading.study is None else _place(source, reading, index)
-    caption = Caption(reading=reading, image=image, place=place, image_area=image_area(source))
+    shown_as = instance_number(source)
+    caption = Caption(
+        words=words,
+        reading=reading,
+        image=image,
+        place=words.slice_place(index + 1, len(reading.images), shown_as) if reading.study else "",
+        image_area=image_area(source),
+        banner=style.banner,
+    )
     drawing = draw(picture, caption)
     _put_derivation(result, source)
     put_geometry(result, source, drawing)
@@ -91,11 +105,13 @@ def _new_overlay(origin: Origin, source: Dataset, reading: Reading) -> Dataset:
         made_of, purpose = origin, f"instance {source.SOPInstanceUID}"
         series_uid = origin.uid(Kind.OVERLAY, "series")
     else:
-        made_of = Origin(sources=[source], algorithm=origin.algorithm, when=origin.when)
+        made_of = replace(origin, sources=[source])
         purpose = "instance"
         # The series hangs on the study, so an image that comes late joins the others' series.
         study_uid = str(source.StudyInstanceUID)
-        series_uid = result_uid([study_uid], origin.algorithm, Kind.OVERLAY, "series")
+        series_uid = result_uid(
+            [study_uid], origin.algorithm, Kind.OVERLAY, "series", origin.style.key
+        )
     return new_result(
         made_of,
         Kind.OVERLAY,
@@ -105,10 +121,6 @@ def _new_overlay(origin: Origin, source: Dataset, reading: Reading) -> Dataset:
         texts=(),
         purpose=purpose,
     )
-
-
-def _place(source: Dataset, reading: Reading, index: int) -> str:
-    return wording.slice_place(index + 1, len(reading.images), instance_number(source))
 
 
 def _put_derivation(result: Dataset, source: Dataset) -> None:

@@ -62,9 +62,10 @@ def draw(picture: NDArray[np.uint8], caption: Caption) -> Drawing:
     shown = shows_heatmap(caption.reading, image)
     if shown and image.heatmap is not None:
         blend(body, image.heatmap)
-    draw_marks(body, image, caption.reading.numbered_regions(image), (rows, columns))
+    regions = caption.reading.numbered_regions(image)
+    draw_marks(body, image, regions, (rows, columns), caption.words)
     width = max(size[0], _NARROWEST)
-    above = banner(width)
+    above = banner(width, caption.banner or caption.words.disclaimer)
     parts = [above, _widened(body, width), legend(width, caption, with_scale=shown)]
     pixels = np.concatenate([np.asarray(part) for part in parts])
     left = (width - size[0]) // 2

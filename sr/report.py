@@ -14,7 +14,7 @@ from pydicom.uid import (
     EnhancedSRStorage,
 )
 
-from sr import codes, wording
+from sr import codes
 from sr.content import Relation, coded, container, put_root, text
 from sr.context import image_library, observation_context
 from sr.document import (
@@ -29,6 +29,8 @@ from sr.document import (
 from sr.findings import Reading
 from sr.groups import measurement_groups
 from sr.identity import Kind, uid_from
+from sr.style import DEFAULT_STYLE, Style
+from sr.wording import Words
 
 _REPLACED = {Tag(name) for name in ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID")}
 _SIMPLER_CLASSES = (ComprehensiveSRStorage, EnhancedSRStorage)
@@ -39,6 +41,7 @@ def build_report(
     reading: Reading,
     *,
     when: datetime,
+    style: Style = DEFAULT_STYLE,
     sop_class: UID = Comprehensive3DSRStorage,
     predecessors: Sequence[Dataset] = (),
 ) -> Dataset:
@@ -55,6 +58,8 @@ def build_report(
         What the model says.
     when
         When it was said, with time zone.
+    style
+        How the destination wants it.
     sop_class
         Comprehensive 3D, Comprehensive or Enhanced SR; the content is the same.
     predecessors
@@ -66,7 +71,8 @@ def build_report(
         The sources do not belong to one study, lack an image of the reading, or are smaller than
         its boxes say.
     """
-    origin = Origin(sources=sources, algorithm=reading.algorithm, when=when)
+    origin = Origin(sources=sources, algorithm=reading.algorithm, when=when, style=style)
+    words = Words(style.language, reading.translations)
     images = images_read(origin, reading)
     result = new_result(
         origin,
@@ -85,7 +91,7 @@ def build_report(
             coded(codes.PROCEDURE_REPORTED, reading.procedure, Relation.HAS_CONCEPT_MOD),
             image_library(images.values()),
             container(codes.IMAGING_MEASUREMENTS, measurement_groups(origin, images, reading)),
-            container(codes.QUALITATIVE_EVALUATIONS, [text(codes.COMMENT, wording.NOTICE)]),
+            container(codes.QUALITATIVE_EVALUATIONS, [text(codes.COMMENT, words.notice)]),
         ],
     )
     put_document(result, origin, evidence(origin, reading, images), predecessors)

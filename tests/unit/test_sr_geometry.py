@@ -8,6 +8,7 @@ from pydicom import Dataset
 from sr.legend import Caption
 from sr.overlay import build_overlay
 from sr.picture import draw
+from sr.wording import Words
 from tests.sr_examples import (
     READINGS,
     WHEN,
@@ -40,7 +41,7 @@ def test_slice_and_overlay_agree_on_where_things_are(rows: int, columns: int) ->
     source.Rows, source.Columns = rows, columns
     read = series_reading([source])
     overlay = build_overlay([source], picture(source), read, when=WHEN)
-    drawing = draw(picture(source), Caption(reading=read, image=read.images[0]))
+    drawing = draw(picture(source), Caption(words=Words(), reading=read, image=read.images[0]))
     assert overlay.FrameOfReferenceUID == source.FrameOfReferenceUID
     assert overlay.ImageOrientationPatient == source.ImageOrientationPatient
     for row, column in ((0.0, 0.0), (rows, columns), (rows / 3, columns / 2)):  # from the corner

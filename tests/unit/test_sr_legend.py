@@ -9,7 +9,7 @@ from pydicom import Dataset
 from sr.legend import Caption, answer_rows
 from sr.lettering import VERMILION, WHITE, Gauge, Line, wrapped
 from sr.overlay import build_overlay
-from sr.wording import slice_place
+from sr.wording import Words
 from tests.sr_examples import (
     READINGS,
     WHEN,
@@ -32,8 +32,8 @@ def _pixels(overlay: Dataset) -> NDArray[np.uint8]:
 def _words(name: str, index: int = 0) -> list[str]:
     """Return what the legend's left side says, line by line."""
     _, read = READINGS[name]()
-    place = slice_place(index + 1, len(read.images), 11) if read.study else ""
-    caption = Caption(reading=read, image=read.images[index], place=place)
+    place = Words().slice_place(index + 1, len(read.images), 11) if read.study else ""
+    caption = Caption(words=Words(), reading=read, image=read.images[index], place=place)
     lines: list[str] = []
     for row in answer_rows(caption, 20, 4000):
         lines += [each.text for each in getattr(row, "lines", ())]

@@ -9,6 +9,7 @@ from sr.findings import Algorithm, ImageReading, Segment
 from sr.legend import Caption
 from sr.marks import free_place, mark_colours
 from sr.picture import Drawing, draw
+from sr.wording import Words
 from tests.sr_examples import (
     ALGORITHM,
     LESION,
@@ -28,7 +29,7 @@ def _coloured(pixels: NDArray[np.uint8]) -> NDArray[np.bool_]:
 
 def _drawn(source: Dataset, image: ImageReading, algorithm: Algorithm = ALGORITHM) -> Drawing:
     read = study_of(image, algorithm=algorithm)
-    return draw(picture(source), Caption(reading=read, image=image))
+    return draw(picture(source), Caption(words=Words(), reading=read, image=image))
 
 
 def test_box_is_drawn_where_it_lies() -> None:
@@ -73,7 +74,11 @@ def test_segment_is_tinted_and_outlined_where_its_mask_is() -> None:
     assert columns.mean() / coloured.shape[1] == pytest.approx(48.5 / 64, abs=0.01)
     assert coloured.mean() == pytest.approx(lesion.share, rel=0.1)
     # The anatomy shows through: a darker picture stays darker.
-    dark = draw(picture(source, 30), Caption(reading=study_of(_one(lesion)), image=_one(lesion)))
+    caption = Caption(words=Words(), reading=study_of(_one(lesion)), image=_one(lesion))
+    dark = draw(picture(source, 30), caption)
+        picture(source, 30),
+        Caption(words=Words(), reading=study_of(_one(lesion)), image=_one(lesion)),
+    )
     middle = (drawing.top + round(16.5 / 64 * 1024), round(48.5 / 64 * coloured.shape[1]))
     assert dark.pixels[middle].astype(int).sum() < drawing.pixels[middle].astype(int).sum() - 90
 

@@ -117,13 +117,16 @@ def test_set_holds_each_kind_with_its_fallbacks() -> None:
         ("sr", 1, 0),
         ("sr", 1, 1),
         ("sr", 1, 2),
+        ("sr", 1, 3),
         ("text", 1, 0),
         ("sc", 1, 0),
         ("sc", 2, 0),
     ]
+    # The last form of the measurement report is the text report.
     uids = [each.dataset.SOPInstanceUID for each in results.objects]
-    assert len(set(uids)) == len(uids)
-    assert [each.rank for each in results.alternatives(Kind.REPORT)] == [0, 1, 2]
+    assert uids[3] == uids[4]
+    assert len(set(uids)) == len(uids) - 1
+    assert [each.rank for each in results.alternatives(Kind.REPORT)] == [0, 1, 2, 3]
     assert len(results.alternatives(Kind.OVERLAY, 2)) == 1
 
 

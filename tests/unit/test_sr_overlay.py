@@ -10,6 +10,7 @@ from sr.legend import Caption
 from sr.overlay import build_overlay
 from sr.patient import SourceError
 from sr.picture import LARGEST_LONG_SIDE, SMALLEST_LONG_SIDE, Drawing, draw, shows_heatmap
+from sr.wording import Words
 from tests.sr_examples import (
     ALGORITHM,
     READINGS,
@@ -35,7 +36,7 @@ def _pixels(overlay: Dataset) -> NDArray[np.uint8]:
 
 def _drawn(source: Dataset, image: ImageReading, algorithm: Algorithm = ALGORITHM) -> Drawing:
     read = study_of(image, algorithm=algorithm)
-    return draw(picture(source), Caption(reading=read, image=image))
+    return draw(picture(source), Caption(words=Words(), reading=read, image=image))
 
 
 def _overlay(source: Dataset) -> Dataset:

@@ -13,11 +13,12 @@ from pydicom.uid import (
     EnhancedSRStorage,
 )
 
-from sr import codes, wording
+from sr import codes
 from sr.document import to_bytes
 from sr.findings import Normality, Score
 from sr.patient import SourceError
 from sr.report import build_report, fallback_reports
+from sr.wording import Words
 from tests.sr_examples import (
     WHEN,
     image_reading,
@@ -185,5 +186,5 @@ def test_the_band_in_which_nothing_is_decided_is_told() -> None:
     image = image_reading(source, normality=Normality.INDETERMINATE)
     assert image.decision is not None
     decision = replace(image.decision, band=(0.159, 0.692))
-    told = wording.operating_point(decision)
+    told = Words().operating_point(decision)
     assert told.endswith(", indeterminate 15.9 to 69.2 %)")

@@ -5,7 +5,7 @@ import pytest
 from sr import codes
 from sr.findings import Normality, Score
 from sr.text import build_text_report
-from sr.wording import area, percent, place, slice_place
+from sr.wording import Words
 from tests.sr_examples import (
     READINGS,
     WHEN,
@@ -147,7 +147,7 @@ def test_sections_come_in_the_order_of_a_dictated_report() -> None:
     [(0.0, "< 0.1 %"), (0.0005, "0.1 %"), (0.5, "50.0 %"), (0.9994, "99.9 %"), (1.0, "> 99.9 %")],
 )
 def test_percent_is_never_rounded_to_certainty(probability: float, expected: str) -> None:
-    assert percent(probability) == expected
+    assert Words().percent(probability) == expected
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_percent_is_never_rounded_to_certainty(probability: float, expected: str
     [("PA", "Image 2 of 3 (PA)"), ("", "Image 2 of 3"), ("Ward^Test", "Image 2 of 3")],
 )
 def test_only_a_view_is_quoted_from_the_source(view: str, expected: str) -> None:
-    assert place(2, 3, view) == expected
+    assert Words().place(2, 3, view) == expected
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ def test_only_a_view_is_quoted_from_the_source(view: str, expected: str) -> None
     [(0.26, "0.3 mm2"), (9.94, "9.9 mm2"), (45.2, "45 mm2"), (99.4, "99 mm2"), (1240, "12.4 cm2")],
 )
 def test_area_is_told_in_the_unit_that_reads_best(value: float, expected: str) -> None:
-    assert area(value) == expected
+    assert Words().area(value) == expected
 
 
 @pytest.mark.parametrize(
@@ -171,4 +171,4 @@ def test_area_is_told_in_the_unit_that_reads_best(value: float, expected: str) -
     [(12, "Slice 2 of 3 shown, instance 12"), (None, "Slice 2 of 3 shown")],
 )
 def test_slice_is_named_by_its_instance_number(instance: int | None, expected: str) -> None:
-    assert slice_place(2, 3, instance) == expected
+    assert Words().slice_place(2, 3, instance) == expected
