@@ -76,9 +76,6 @@ def test_segment_is_tinted_and_outlined_where_its_mask_is() -> None:
     # The anatomy shows through: a darker picture stays darker.
     caption = Caption(words=Words(), reading=study_of(_one(lesion)), image=_one(lesion))
     dark = draw(picture(source, 30), caption)
-        picture(source, 30),
-        Caption(words=Words(), reading=study_of(_one(lesion)), image=_one(lesion)),
-    )
     middle = (drawing.top + round(16.5 / 64 * 1024), round(48.5 / 64 * coloured.shape[1]))
     assert dark.pixels[middle].astype(int).sum() < drawing.pixels[middle].astype(int).sum() - 90
 
