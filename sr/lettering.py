@@ -7,9 +7,12 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Protocol
 
 from PIL import ImageDraw, ImageFont
+
+FONT_FILE = Path(__file__).parent / "fonts" / "BIZUDPGothic-Regular.ttf"
 
 Colour = tuple[int, int, int]
 BAND: Colour = (16, 16, 18)
@@ -19,6 +22,7 @@ AMBER: Colour = (255, 190, 60)
 VERMILION: Colour = (213, 94, 0)
 _TRACK: Colour = (70, 70, 76)
 
+_NO_CHARACTER = "\uffff"  # which no font has (The Unicode Standard, section 23.7)
 _LEADING = 1.4  # distance of lines of text in letter heights
 
 
@@ -149,17 +153,30 @@ class Swatch:
 
 @lru_cache(maxsize=32)
 def font(size: int) -> ImageFont.FreeTypeFont:
-    """Return the built-in font with letters of this height."""
-    loaded = ImageFont.load_default(size)
-    if not isinstance(loaded, ImageFont.FreeTypeFont):
-        raise RuntimeError("Pillow was built without FreeType; install a Pillow wheel")
-    return loaded
+    """Return the font of results with letters of this height, pixels."""
+    # Raqm would lay out scripts that the font does not have, at ten times the cost.
+    return ImageFont.truetype(FONT_FILE, size, layout_engine=ImageFont.Layout.BASIC)
 
 
 def printable(text: str) -> str:
-    """Return ``text`` in the letters that the built-in font has."""
-    folded = unicodedata.normalize("NFKC", text)
-    return folded.encode("latin-1", "replace").decode("latin-1")
+    """Return ``text`` in the characters that the font has, ``?`` for any other."""
+    composed = unicodedata.normalize("NFC", text)
+    return "".join(_in_font(each) for each in composed)
+
+
+@lru_cache(maxsize=4096)
+def _in_font(character: str) -> str:
+    """Return a character, a plainer form of it, or ``?``."""
+    for form in (character, unicodedata.normalize("NFKC", character)):
+        if form.isprintable() and all(_glyph(each) != _glyph(_NO_CHARACTER) for each in form):
+            return form
+    return " " if character.isspace() else "?"
+
+
+@lru_cache(maxsize=4096)
+def _glyph(character: str) -> bytes:
+    # Pillow tells no other way whether a font has a character.
+    return bytes(font(16).getmask(character))
 
 
 def wrapped(text: str, size: int, colour: Colour, room: int) -> list[Line]:
