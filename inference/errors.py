@@ -9,6 +9,8 @@
     `-- ModelError          the runtime failed on a model
 """
 
+from sr.reasons import Reason
+
 
 class ReadingError(Exception):
     """A study could not be read.
@@ -33,7 +35,17 @@ class ArchiveError(ReadingError):
 
 
 class PixelError(ReadingError):
-    """An image has no pixels, or pixels that cannot be decoded or prepared."""
+    """An image has no pixels, or pixels that cannot be decoded or prepared.
+
+    Attributes
+    ----------
+    reason
+        Why, without patient data.
+    """
+
+    def __init__(self, template: str, **values: object) -> None:
+        self.reason = Reason.of(template, **values)
+        super().__init__(str(self.reason))
 
 
 class ModelError(ReadingError):

@@ -28,4 +28,4 @@ def read_file(path: Path, elements: list[str] | None = None) -> Dataset:
         away = isinstance(error, OSError) and error.errno is not None
         if away and not isinstance(error, FileNotFoundError):
             raise ArchiveError(f"the archive does not answer ({kind})") from error
-        raise PixelError(f"archived file cannot be read ({kind})") from error
+        raise PixelError("archived file cannot be read ({kind})", kind=kind) from error

@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
 
+from sr.reasons import Reason
+
 Vector = NDArray[np.float64]
 _Type = TypeVar("_Type", bound=np.generic)
 
@@ -28,7 +30,17 @@ _FURTHEST = 1.5  # times the model's spacing: no slice stands for a place furthe
 
 
 class Unfit(ValueError):
-    """A series that cannot be read as a stack; the message is a reason without patient data."""
+    """A series that cannot be read as a stack.
+
+    Attributes
+    ----------
+    reason
+        Why, without patient data.
+    """
+
+    def __init__(self, template: str, **values: object) -> None:
+        self.reason = Reason.of(template, **values)
+        super().__init__(str(self.reason))
 
 
 @dataclass(frozen=True)
@@ -181,7 +193,8 @@ def _cut(heights: Vector, target: float, spacing: float) -> Cut:
     distances = np.abs(heights - target)
     nearest = int(distances.argmin())
     if distances[nearest] > _FURTHEST * spacing:
-        raise Unfit(f"the slices have a gap of {2 * distances[nearest]:.0f} mm")
+        gap = f"{2 * distances[nearest]:.0f}"
+        raise Unfit("the slices have a gap of {gap} mm", gap=gap)
     members = np.flatnonzero(distances <= spacing / 2 + _SAME_PLACE_MM)
     return Cut(nearest, tuple(int(each) for each in members) or (nearest,))
 
@@ -233,8 +246,8 @@ def _check_gaps(heights: Vector, thicknesses: Vector) -> None:
     between = (thicknesses[:-1] + thicknesses[1:]) / 2
     limits = np.maximum(_MISSING * np.median(gaps), _UNSEEN * between)
     if np.any(gaps > limits):
-        widest = float(gaps[gaps > limits].max())
-        raise Unfit(f"a slice is missing: two neighbours are {widest:.1f} mm apart")
+        widest = f"{gaps[gaps > limits].max():.1f}"
+        raise Unfit("a slice is missing: two neighbours are {gap} mm apart", gap=widest)
 
 
 def _turn(plane: _Plane) -> Turn:

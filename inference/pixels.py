@@ -21,6 +21,7 @@ from pydicom.pixels.processing import apply_modality_lut, apply_voi
 
 from inference.crop import Box
 from inference.errors import PixelError
+from sr.reasons import Reason
 
 Window = tuple[float, float]
 """Centre and width, in units of the modality LUT."""
@@ -202,7 +203,7 @@ def mean_displayed(datasets: Sequence[Dataset], window: Window) -> NDArray[np.ui
     return np.rint(grey * 255.0).astype(np.uint8)
 
 
-def hounsfield_problem(header: Dataset) -> str | None:
+def hounsfield_problem(header: Dataset) -> Reason | None:
     """Why the values of a CT image are no Hounsfield units, None if they are or it is no CT.
 
     Rescale Slope and Intercept are required of CT (PS3.3 C.8.2.1); without them the stored values
@@ -212,11 +213,11 @@ def hounsfield_problem(header: Dataset) -> str | None:
         return None
     for keyword, name in _RESCALE.items():
         if _first(header.get(keyword)) is None:
-            return f"the CT slices have no {name}"
+            return Reason("the CT slices have no {name}", name=name)
     if float(header.RescaleSlope) == 0:
-        return "the CT slices have a Rescale Slope (0028,1053) of 0"
+        return Reason("the CT slices have a Rescale Slope (0028,1053) of 0")
     if str(header.get("RescaleType") or "").strip().upper() not in _HOUNSFIELD:
-        return "the values of the CT slices are no Hounsfield units"
+        return Reason("the values of the CT slices are no Hounsfield units")
     return None
 
 
@@ -238,7 +239,8 @@ def _malformed_is_an_error() -> Iterator[None]:
         with np.errstate(over="ignore", invalid="ignore"):
             yield
     except Exception as error:  # elements are parsed here, and may hold anything
-        raise PixelError(f"LUT, rescale or window is malformed ({type(error).__name__})") from error
+        kind = type(error).__name__
+        raise PixelError("LUT, rescale or window is malformed ({kind})", kind=kind) from error
 
 
 def _modality_values(dataset: Dataset) -> NDArray[np.float64]:
@@ -274,19 +276,26 @@ def _stored_values(dataset: Dataset) -> NDArray[np.integer]:
         raise PixelError("the image has no Pixel Data (7FE0,0010)")
     photometric = str(dataset.get("PhotometricInterpretation", ""))
     if photometric not in ("MONOCHROME1", "MONOCHROME2"):
-        raise PixelError(f"photometric interpretation {photometric or 'missing'} is not greyscale")
+        raise PixelError(
+            "photometric interpretation {found} is not greyscale", found=photometric or "missing"
+        )
     try:
         frames = int(dataset.get("NumberOfFrames") or 1)
     except (ValueError, TypeError) as error:
         raise PixelError("Number of Frames (0028,0008) is not a number") from error
     if frames != 1:
-        raise PixelError(f"the image has {frames} frames, one is expected")
+        raise PixelError("the image has {frames} frames, one is expected", frames=frames)
     try:
         stored = dataset.pixel_array
     except Exception as error:  # decoders raise whatever they like on bad bytes
-        raise PixelError(f"pixels cannot be decoded ({type(error).__name__})") from error
+        kind = type(error).__name__
+        raise PixelError("pixels cannot be decoded ({kind})", kind=kind) from error
     if stored.ndim != 2 or stored.dtype.kind not in "iu" or stored.itemsize > 2:
-        raise PixelError(f"pixels have shape {stored.shape}, type {stored.dtype}; not supported")
+        raise PixelError(
+            "pixels have shape {shape}, type {type}; not supported",
+            shape=stored.shape,
+            type=stored.dtype,
+        )
     return np.ascontiguousarray(stored, dtype=stored.dtype.newbyteorder("="))
 
 

@@ -16,6 +16,8 @@ from inference import series
 from inference.manifest import AcceptsSection, Manifest
 from inference.package import Package
 from inference.pixels import hounsfield_problem
+from sr.findings import NotAssessed
+from sr.reasons import Reason
 
 ELEMENTS = [
     *series.ELEMENTS,
@@ -41,6 +43,7 @@ _VIEWS = {
 }  # fmt: skip
 
 
+NO_IMAGE = Reason("not an image")
 _AGE = re.compile(r"(\d{1,3})([DWMY])")  # PS3.5 section 6.2, VR AS
 _PER_YEAR = {"D": 365.25, "W": 52.18, "M": 12.0, "Y": 1.0}
 _DESCRIPTIONS = ("SeriesDescription", "ProtocolName", "AcquisitionDeviceProcessingDescription")
@@ -56,15 +59,22 @@ class Routed:
     ----------
     fitting
         SOP Instance UIDs that the model reads: in the given order, a series caudal to cranial.
-    reason
-        If nothing fits, why, in one sentence without patient data; else empty.
+    passed_over
+        The images that it does not read, and why, without patient data; each reason once.
     concerned
         Whether an image of the study is of a modality that the model reads.
     """
 
     fitting: tuple[str, ...]
-    reason: str
+    passed_over: tuple[NotAssessed, ...] = ()
     concerned: bool = True
+
+    @property
+    def reason(self) -> str:
+        """If nothing fits, why, in one sentence; else empty."""
+        if self.fitting:
+            return ""
+        return "; ".join(each.reason for each in self.passed_over) or "the study has no images"
 
 
 def route(package: Package, headers: Sequence[Dataset]) -> Routed:
@@ -83,16 +93,16 @@ def route(package: Package, headers: Sequence[Dataset]) -> Routed:
         reason = _misfit(manifest, header)
         if reason is None:
             fitting.append(header)
-        elif reason not in reasons:
+        else:
             reasons.append(reason)
+    passed_over = series.counted(reasons)
     if manifest.series is not None:
         chosen = series.choose(manifest.series, fitting)
         fitting = list(chosen.headers)
-        reasons += [each for each in chosen.reasons if each not in reasons]
-    if fitting:
-        return Routed(tuple(str(each.SOPInstanceUID) for each in fitting), "")
+        passed_over += chosen.passed_over
     concerned = any(_concerns(manifest.accepts, each) for each in headers)
-    return Routed((), "; ".join(reasons) or "the study has no images", concerned)
+    uids = tuple(str(each.SOPInstanceUID) for each in fitting)
+    return Routed(uids, passed_over, concerned)
 
 
 def _concerns(accepts: AcceptsSection, header: Dataset) -> bool:
@@ -102,7 +112,7 @@ def _concerns(accepts: AcceptsSection, header: Dataset) -> bool:
         return True
 
 
-def _misfit(manifest: Manifest, header: Dataset) -> str | None:
+def _misfit(manifest: Manifest, header: Dataset) -> Reason | None:
     try:
         reason = misfit(manifest.accepts, header)
         # Of a series, all slices are judged together.
@@ -110,10 +120,10 @@ def _misfit(manifest: Manifest, header: Dataset) -> str | None:
             reason = hounsfield_problem(header)
         return reason
     except Exception as error:  # noqa: BLE001 - elements are parsed here, and may hold anything
-        return f"a header element is malformed ({type(error).__name__})"
+        return series.malformed(error)
 
 
-def misfit(accepts: AcceptsSection, header: Dataset) -> str | None:
+def misfit(accepts: AcceptsSection, header: Dataset) -> Reason | None:
     """Why an image does not fit, None if it does."""
     checks = (_image_kind, _modality, _anatomy, _shape, _age)
     for check in checks:
@@ -122,58 +132,67 @@ def misfit(accepts: AcceptsSection, header: Dataset) -> str | None:
     return None
 
 
-def _image_kind(_accepts: AcceptsSection, header: Dataset) -> str | None:
+def _image_kind(_accepts: AcceptsSection, header: Dataset) -> Reason | None:
     if not header.get("Rows") or not header.get("Columns"):
-        return "not an image"
+        return NO_IMAGE
     image_type = [str(each).upper() for each in _values(header, "ImageType")]
     if image_type[:2] == ["DERIVED", "SECONDARY"]:
-        return "a derived secondary image is not read"
+        return Reason("a derived secondary image is not read")
     if str(header.get("PresentationIntentType") or "").upper() == "FOR PROCESSING":
-        return "raw detector data (FOR PROCESSING) is not read"
+        return Reason("raw detector data (FOR PROCESSING) is not read")
     if "LOCALIZER" in image_type:
-        return "a localizer is not read"
+        return Reason("a localizer is not read")
     species = str(header.get("PatientSpeciesDescription") or "").strip().lower()
     if species not in ("", "human", "homo sapiens"):
-        return "the patient is an animal"
+        return Reason("the patient is an animal")
     return None
 
 
-def _modality(accepts: AcceptsSection, header: Dataset) -> str | None:
+def _modality(accepts: AcceptsSection, header: Dataset) -> Reason | None:
     modality = str(header.get("Modality") or "").upper()
     if modality in accepts.modality:
         return None
-    return f"modality {_shown(modality)} is not {_listed(accepts.modality)}"
+    return Reason(
+        "modality {found} is not {wanted}",
+        found=_shown(modality),
+        wanted=_listed(accepts.modality),
+    )
 
 
-def _anatomy(accepts: AcceptsSection, header: Dataset) -> str | None:
+def _anatomy(accepts: AcceptsSection, header: Dataset) -> Reason | None:
     body_part = body_part_of(header)
     if body_part not in accepts.body_part:
-        return f"body part {_shown(body_part)} is not {_listed(accepts.body_part)}"
+        wanted = _listed(accepts.body_part)
+        return Reason("body part {found} is not {wanted}", found=_shown(body_part), wanted=wanted)
     view = view_of(header)
     if accepts.view and view not in accepts.view:
-        return f"view {_shown(view)} is not {_listed(accepts.view)}"
+        wanted = _listed(accepts.view)
+        return Reason("view {found} is not {wanted}", found=_shown(view), wanted=wanted)
     return None
 
 
-def _shape(accepts: AcceptsSection, header: Dataset) -> str | None:
+def _shape(accepts: AcceptsSection, header: Dataset) -> Reason | None:
     frames = int(header.get("NumberOfFrames") or 1)
     if frames > 1:
-        return f"the image has {frames} frames, the model reads single images"
+        return Reason("the image has {frames} frames, the model reads single images", frames=frames)
     photometric = str(header.get("PhotometricInterpretation") or "")
     if photometric not in ("MONOCHROME1", "MONOCHROME2"):
-        return f"photometric interpretation {_shown(photometric)} is not greyscale"
+        found = _shown(photometric)
+        return Reason("photometric interpretation {found} is not greyscale", found=found)
     rows, columns = int(header.Rows), int(header.Columns)
     if rows < accepts.minimum_rows or columns < accepts.minimum_columns:
         least = f"{accepts.minimum_rows} x {accepts.minimum_columns}"
-        return f"matrix {rows} x {columns} is smaller than {least}"
+        found = f"{rows} x {columns}"
+        return Reason("matrix {found} is smaller than {least}", found=found, least=least)
     return None
 
 
-def _age(accepts: AcceptsSection, header: Dataset) -> str | None:
+def _age(accepts: AcceptsSection, header: Dataset) -> Reason | None:
     years = age_of(header)
     if years is None or years >= accepts.minimum_age_years:
         return None
-    return f"the patient is younger than {accepts.minimum_age_years} years"
+    least = accepts.minimum_age_years
+    return Reason("the patient is younger than {least} years", least=least)
 
 
 def age_of(header: Dataset) -> float | None:

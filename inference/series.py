@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from pydicom import Dataset
@@ -13,6 +14,8 @@ from inference.geometry import Stack, Unfit, cuts, stack_of
 from inference.kernels import Kernel, kernel_of
 from inference.manifest import SeriesSection
 from inference.pixels import hounsfield_problem
+from sr.findings import NotAssessed
+from sr.reasons import Reason
 
 ELEMENTS = [
     "SeriesInstanceUID", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing",
@@ -36,12 +39,12 @@ class Chosen:
     ----------
     headers
         Its slices, caudal to cranial; empty if no series fits.
-    reasons
-        Why the others do not fit, each once.
+    passed_over
+        The images of the others, and why they are not read, each reason once.
     """
 
     headers: tuple[Dataset, ...]
-    reasons: tuple[str, ...]
+    passed_over: tuple[NotAssessed, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,17 +72,32 @@ def choose(section: SeriesSection, headers: Sequence[Dataset]) -> Chosen:
     series: dict[str, list[Dataset]] = {}
     for each in headers:
         series.setdefault(str(each.get("SeriesInstanceUID")), []).append(each)
-    fitting, reasons = [], []
+    fitting: list[_Candidate] = []
+    reasons: list[Reason] = []
     for _, slices in sorted(series.items()):
         try:
             fitting.append(_candidate(section, slices))
         except Unfit as unfit:
-            reasons.append(str(unfit))
+            reasons += [unfit.reason] * len(slices)
         except Exception as error:  # noqa: BLE001 - elements are parsed here, and may hold anything
-            reasons.append(f"a header element is malformed ({type(error).__name__})")
+            reasons += [malformed(error)] * len(slices)
     best = min(fitting, key=lambda each: _rank(section, each), default=None)
+    better = Reason("another series of the study suits the model better")
+    for other in fitting:
+        if other is not best:
+            reasons += [better] * len(other.headers)
     ordered = () if best is None else tuple(best.headers[i] for i in best.stack.order)
-    return Chosen(ordered, tuple(dict.fromkeys(reasons)))
+    return Chosen(ordered, counted(reasons))
+
+
+def counted(reasons: Iterable[Reason]) -> tuple[NotAssessed, ...]:
+    """Return each reason once, in order, with the number of images that it holds for."""
+    return tuple(NotAssessed(images=n, reason=each) for each, n in Counter(reasons).items())
+
+
+def malformed(error: Exception) -> Reason:
+    """Return the reason of an element that cannot be parsed."""
+    return Reason("a header element is malformed ({kind})", kind=type(error).__name__)
 
 
 def _candidate(section: SeriesSection, slices: Sequence[Dataset]) -> _Candidate:
@@ -97,14 +115,16 @@ def _candidate(section: SeriesSection, slices: Sequence[Dataset]) -> _Candidate:
     stack = stack_of(slices)
     if stack.coverage < section.minimum_coverage_mm:
         raise Unfit(
-            f"the slices cover {stack.coverage:.0f} mm, "
-            f"at least {section.minimum_coverage_mm:.0f} mm are needed"
+            "the slices cover {found} mm, at least {least} mm are needed",
+            found=f"{stack.coverage:.0f}",
+            least=f"{section.minimum_coverage_mm:.0f}",
         )
     seen = len(cuts(stack, section.spacing_mm))
     if seen < section.minimum_slices:
         raise Unfit(_too_few(seen, section))
     if seen > section.maximum_slices:
-        raise Unfit(f"{seen} slices, at most {section.maximum_slices} are read")
+        most = section.maximum_slices
+        raise Unfit("{found} slices, at most {most} are read", found=seen, most=most)
     kernel = kernel_of(_first(slices[0], "ConvolutionKernel"))
     if kernel is Kernel.SHARP and section.kernel == "soft":
         raise Unfit("the kernel is made for bone or lung, not for soft tissue")
@@ -114,8 +134,9 @@ def _candidate(section: SeriesSection, slices: Sequence[Dataset]) -> _Candidate:
     return _Candidate(headers=slices, stack=stack, kernel=kernel, contrast=contrast)
 
 
-def _too_few(count: int, section: SeriesSection) -> str:
-    return f"{count} slices, at least {section.minimum_slices} are needed"
+def _too_few(count: int, section: SeriesSection) -> Reason:
+    least = section.minimum_slices
+    return Reason("{found} slices, at least {least} are needed", found=count, least=least)
 
 
 def _check_content(header: Dataset) -> None:

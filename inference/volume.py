@@ -58,9 +58,10 @@ def volume_of(sources: Sequence[Dataset], spacing: float | None, window: Window)
         stack = stack_of(sources)
         laid = cuts(stack, spacing)
     except Unfit as unfit:
-        raise PixelError(str(unfit)) from unfit
+        raise PixelError(unfit.reason) from unfit
     except (ValueError, TypeError, AttributeError) as error:  # elements are parsed on access
-        raise PixelError(f"a header element is malformed ({type(error).__name__})") from error
+        kind = type(error).__name__
+        raise PixelError("a header element is malformed ({kind})", kind=kind) from error
     ordered = [sources[i] for i in stack.order]
     # No threads: the decoders hold the interpreter's lock.
     pictures = {

@@ -30,6 +30,11 @@ class Reason(str):
         self.template, self.values = template, shown
         return self
 
+    @classmethod
+    def of(cls, text: str, **values: object) -> Self:
+        """Return ``text`` if it is a reason already, else the reason with this template."""
+        return text if isinstance(text, cls) else cls(text, **values)
+
     def record(self) -> dict[str, Any]:
         """Return what ``recorded`` makes the same reason of; for JSON."""
         return {"template": self.template, "values": dict(self.values)}
