@@ -1,4 +1,4 @@
-"""Outlines as polylines: around boxes and around the parts of a mask.
+"""Outlines as polylines: around boxes, the parts of a mask, and the heights of a map.
 
 Coordinates are columns and rows of the source image, where (0, 0) is the outer corner of its first
 pixel and (columns, rows) the outer corner of its last (PS3.3 C.18.6).
@@ -24,7 +24,7 @@ _Filled = tuple[list[Polyline], list[NDArray[np.uint32]]]  # FillType.OuterOffse
 
 @dataclass(frozen=True)
 class Part:
-    """A connected part of a mask.
+    """A connected part of a mask, or of a map above a level.
 
     Attributes
     ----------
@@ -32,7 +32,7 @@ class Part:
         Closed polyline around it, holes and all, shape (n, 2): column, row; 6 to ``LONGEST``
         points.
     share
-        Its area, without its holes, as a share of the whole mask's, 0..1.
+        Its area, without its holes, as a share of all parts', 0..1.
     """
 
     outline: Polyline
@@ -55,22 +55,48 @@ def mask_parts(mask: NDArray[np.bool_], rows: int, columns: int) -> list[Part]:
     rows, columns
         Size of the image that the polylines are for.
     """
-    # A margin of nothing, so that the outline of what touches the edge is closed along it.
-    padded = np.pad(mask.astype(np.uint8), 1)
-    generator = contour_generator(z=padded, fill_type=FillType.OuterOffset)
-    polygons, offsets = cast(_Filled, generator.filled(0.5, np.inf))
+    return level_parts(mask.astype(np.float64), 0.5, rows, columns)
+
+
+def level_parts(values: NDArray[np.float64], level: float, rows: int, columns: int) -> list[Part]:
+    """Trace where a map lies above a level, the largest part first, at most ``MOST_PARTS``.
+
+    Parameters
+    ----------
+    values
+        Shape (h, w), linear between the centres of its cells; its edges are the edges of the image.
+    level
+        What the parts lie above.
+    rows, columns
+        Size of the image that the polylines are for.
+    """
+    generator = contour_generator(z=_closed(values, level), fill_type=FillType.OuterOffset)
+    polygons, offsets = cast(_Filled, generator.filled(level, np.inf))
     traced = [
         np.split(points, starts[1:-1]) for points, starts in zip(polygons, offsets, strict=True)
     ]
     areas = [2 * _area(rings[0]) - sum(map(_area, rings)) for rings in traced]
     # First multiplied, then divided: the far edge comes out as the image's, to the last bit.
-    size, cells = np.array([columns, rows]), np.array(mask.shape[::-1])
+    size, cells = np.array([columns, rows]), np.array(values.shape[::-1])
     largest = sorted(range(len(traced)), key=lambda each: -areas[each])[:MOST_PARTS]
-    # Cell (0, 0) of the padded mask has its centre half a cell outside the image.
+    # Cell (0, 0) of the map with its margin has its centre half a cell outside the image.
     return [
         Part((_simple(traced[each][0]) - 0.5) * size / cells, areas[each] / sum(areas))
         for each in largest
     ]
+
+
+def _closed(values: NDArray[np.float64], level: float) -> NDArray[np.float64]:
+    """Add a margin that closes the outline of what touches the edge, along the edge.
+
+    A margin's cell lies as far below the level as its neighbour lies above it: the line between
+    them crosses the level half way, which is at the edge.
+    """
+    padded = np.pad(values, 1, mode="edge")
+    margin = np.ones(padded.shape, np.bool_)
+    margin[1:-1, 1:-1] = False
+    padded[margin] = level - np.abs(padded[margin] - level)
+    return padded
 
 
 def _area(ring: Polyline) -> float:

@@ -1,4 +1,4 @@
-"""Heat maps: where they peak, and how they are laid over a picture."""
+"""Heat maps: where they peak, what they outline, and how they are laid over a picture."""
 
 from __future__ import annotations
 
@@ -9,10 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
+from sr.contours import Polyline, level_parts
+
 VISIBLE_FROM = 0.35  # activation below this is not shown
 CONTOUR_AT = 0.6
+MOST_CONTOURS = 3  # in a report; the overlay draws all
 _OPACITY = 0.45  # at activation 1
 _MAP_SIDE = 256  # pixels; beyond this a bicubic map holds no more detail
+_STRONG = round(255 * CONTOUR_AT)  # the step of grey from which on the contour lies around it
 _CONTOUR = (238, 238, 238)
 
 # Plasma without its darkest third, which would look like lung: perceptually uniform, and told
@@ -34,6 +38,32 @@ def peak(heatmap: NDArray[np.float32]) -> tuple[float, float] | None:
     if not known[row, column] > VISIBLE_FROM:
         return None
     return (float(row) + 0.5) / known.shape[0], (float(column) + 0.5) / known.shape[1]
+
+
+def contours(heatmap: NDArray[np.float32], rows: int, columns: int) -> list[Polyline]:
+    """Return closed polylines around the strong activations, as the overlay draws them.
+
+    Parameters
+    ----------
+    heatmap
+        Activation 0..1, shape (h, w); its edges are the edges of the image.
+    rows, columns
+        Size of the image that the polylines are for.
+
+    Returns
+    -------
+    list
+        The largest first, at most ``MOST_CONTOURS``; shape (n, 2) each: column, row.
+    """
+    # The same steps of grey as the overlay's, of which the weakest inside is the first strong one.
+    activation = np.asarray(_coarse(heatmap), np.float64)
+    parts = level_parts(activation, _STRONG - 0.5, rows, columns)
+    return [each.outline for each in parts[:MOST_CONTOURS]]
+
+
+def smooth(heatmap: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the map as it is shown, 0..1, on a finer grid; its edges are the map's edges."""
+    return np.asarray(_coarse(heatmap), np.float32) / 255.0
 
 
 def blend(body: Image.Image, heatmap: NDArray[np.float32]) -> None:
@@ -101,7 +131,7 @@ def _visible_share() -> NDArray[np.float64]:
 
 def _contour(activation: Image.Image, *, width: int) -> Image.Image:
     """Return the outline of the strong activations as an opacity mask, ``width`` pixels wide."""
-    inside = np.asarray(activation) >= round(255 * CONTOUR_AT)
+    inside = np.asarray(activation) >= _STRONG
     edge = np.zeros(inside.shape, np.bool_)
     edge[width:] |= inside[width:] ^ inside[:-width]
     edge[:, width:] |= inside[:, width:] ^ inside[:, :-width]
