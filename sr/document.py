@@ -233,9 +233,18 @@ def put_document(
     result.VerificationFlag = "UNVERIFIED"
     result.PerformedProcedureCodeSequence = DicomSequence()
     result.ReferencedPerformedProcedureStepSequence = DicomSequence()
-    result.CurrentRequestedProcedureEvidenceSequence = _instances(referenced)
     if predecessors:
-        result.PredecessorDocumentsSequence = _instances(predecessors)
+        result.PredecessorDocumentsSequence = instances(predecessors)
+    put_evidence(result, origin, referenced)
+
+
+def put_evidence(result: Dataset, origin: Origin, referenced: Sequence[Dataset]) -> None:
+    """Write what a document stands on, who asked for it, and the coding schemes in use.
+
+    This is what reports (PS3.3 C.17.2) and key object selections (C.17.6.2) have in common; the
+    parameters are those of ``put_document``.
+    """
+    result.CurrentRequestedProcedureEvidenceSequence = instances(referenced)
     request = _request(origin.first)
     if request is not None:
         result.ReferencedRequestSequence = DicomSequence([request])
@@ -244,10 +253,10 @@ def put_document(
         result.CodingSchemeIdentificationSequence = DicomSequence(schemes)
 
 
-def _instances(instances: Sequence[Dataset]) -> DicomSequence:
+def instances(referenced: Sequence[Dataset]) -> DicomSequence:
     """Return a Hierarchical SOP Instance Reference (PS3.3 C.17.2.1), in the order given."""
     studies: dict[str, dict[str, list[Dataset]]] = {}
-    for instance in instances:
+    for instance in referenced:
         series = studies.setdefault(instance.StudyInstanceUID, {})
         series.setdefault(instance.SeriesInstanceUID, []).append(sop_reference(instance))
     items = []

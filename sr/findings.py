@@ -394,6 +394,19 @@ class Reading:
         normal = all(each.normality is Normality.NORMAL for each in decisions)
         return bool(decisions) and normal and not urgent
 
+    def is_flagged(self, image: ImageReading) -> bool:
+        """Whether an image is worth looking at: not called normal, or with something marked on it.
+
+        Of a series read as a whole those are the images that the study's answer names.
+        """
+        decision = image.decision
+        return (
+            (decision is not None and decision.normality is not Normality.NORMAL)
+            or (self.study is not None and image.sop_instance_uid in self.study.suspicious)
+            or bool(image.regions)
+            or any(each.mask.any() for each in image.segments)
+        )
+
     def numbered_regions(self, image: ImageReading) -> list[tuple[int, Region]]:
         """Return the boxes of an image with their numbers, which count through all images."""
         before = 0
