@@ -12,8 +12,8 @@ case "${1:-}" in
     packages="orthanc dcmtk"
     need Orthanc; need storescu ;;
   test)
-    packages="orthanc dcmtk dicom3tools pixelmed-apps libpixelmed-java postgresql"
-    need Orthanc; need storescu; need dciodvfy; need java
+    packages="orthanc dcmtk dicom3tools pixelmed-apps libpixelmed-java poppler-utils postgresql"
+    need Orthanc; need storescu; need dciodvfy; need java; need pdfinfo
     need_file '/usr/lib/postgresql/*/bin/initdb' initdb
     need_file /usr/share/java/pixelmed.jar pixelmed ;;
   venv)
