@@ -61,11 +61,6 @@ def contours(heatmap: NDArray[np.float32], rows: int, columns: int) -> list[Poly
     return [each.outline for each in parts[:MOST_CONTOURS]]
 
 
-def smooth(heatmap: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the map as it is shown, 0..1, on a finer grid; its edges are the map's edges."""
-    return np.asarray(_coarse(heatmap), np.float32) / 255.0
-
-
 def blend(body: Image.Image, heatmap: NDArray[np.float32]) -> None:
     """Lay a heat map and its contour over ``body``, in place, where activation is shown."""
     coarse = _coarse(heatmap)
