@@ -86,6 +86,7 @@ ABNORMAL_PROBABILITY = Code("PROB-ABNORMAL", PRIVATE_SCHEME, "Probability of abn
 OPERATING_POINT = Code("OPERATING-POINT", PRIVATE_SCHEME, "Operating point")
 IMAGES_READ = Code("IMAGES-READ", PRIVATE_SCHEME, "Number of images read")
 REGIONS_MARKED = Code("REGIONS-MARKED", PRIVATE_SCHEME, "Number of regions marked")
+RANK = Code("SUSPICION-RANK", PRIVATE_SCHEME, "Rank among the most suspicious images")
 NORMALITY = _dcm("121402", "Normality")
 _NORMALITY = {
     Normality.NORMAL: _sct("17621005", "Normal"),
@@ -100,6 +101,7 @@ IMAGE_REGION = _dcm("111030", "Image Region")
 GEOMETRIC_PURPOSE = _dcm("130400", "Geometric purpose of region")
 BOUNDED_BY = _sct("75958009", "Bounded by")
 OUTLINE = _dcm("111041", "Outline")
+CLASS_ACTIVATION = _dcm("130402", "Class activation")  # CID 217, CID 7180
 AREA = _sct("42798000", "Area")
 COVERED_SHARE = Code("COVERED-SHARE", PRIVATE_SCHEME, "Covered share of the image")
 
@@ -134,6 +136,7 @@ MILLIMETRE = Code("mm", "UCUM", "mm")
 SQUARE_MILLIMETRE = Code("mm2", "UCUM", "mm2")
 IMAGES = Code("{images}", "UCUM", "images")
 REGIONS = Code("{regions}", "UCUM", "regions")
+RANKS = Code("{rank}", "UCUM", "rank")
 
 # Findings that the reference models name; a model package may bring others in its manifest.
 NORMAL = _NORMALITY[Normality.NORMAL]

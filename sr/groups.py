@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import count
 
 from pydicom import Dataset
 from pydicom.sr.coding import Code
@@ -23,9 +24,10 @@ from sr.findings import (
     StudyAnswer,
     Urgency,
 )
-from sr.heatmap import peak
+from sr.heatmap import contours, peak
 from sr.identity import Kind, result_uid
 from sr.patient import image_area, instance_number
+from sr.picture import shows_heatmap
 
 
 def measurement_groups(
@@ -43,6 +45,7 @@ def measurement_groups(
         What the model says.
     """
     groups = [] if reading.study is None else [_study_group(origin, images, reading, reading.study)]
+    activations = count(1)
     for index, image in enumerate(reading.images):
         source = images[image.sop_instance_uid]
         groups.append(_image_group(source, reading, index))
@@ -50,6 +53,7 @@ def measurement_groups(
             groups.append(_region_group(source, reading, region, shown, f"finding {place}"))
         for place, segment in enumerate(image.segments, start=1):
             groups += _segment_groups(source, reading, segment, f"outline {place}")
+        groups += _activation_groups(source, reading, image, activations)
     return groups
 
 
@@ -114,6 +118,7 @@ def _image_group(source: Dataset, reading: Reading, index: int) -> Dataset:
         *_probabilities(image.probabilities, finding),
         *([] if image.decision is None else _decision(image.decision)),
         *_measurements(source, image),
+        *_rank(reading, image),
         *(_urgency(reading.urgency) if reading.study is None and index == 0 else []),
         _where(source, reading, image),
     ]
@@ -199,6 +204,14 @@ def _measurements(source: Dataset, image: ImageReading) -> list[Dataset]:
     return items
 
 
+def _rank(reading: Reading, image: ImageReading) -> list[Dataset]:
+    """Return which place a slice has among the most suspicious ones, if it is one."""
+    named = () if reading.study is None else reading.study.suspicious
+    if image.sop_instance_uid not in named:
+        return []
+    return [number(codes.RANK, str(named.index(image.sop_instance_uid) + 1), codes.RANKS)]
+
+
 def _grade(grade: Grade) -> list[Dataset]:
     """Return the stated level as a coded evaluation, and the probability of every level."""
     return [
@@ -232,7 +245,7 @@ def _region_group(
     """Return the group of one box; ``shown`` is the number that the overlay writes beside it."""
     outline = box_outline(region.left, region.top, region.right, region.bottom)
     items = [
-        coded(codes.GEOMETRIC_PURPOSE, codes.BOUNDED_BY, Relation.HAS_CONCEPT_MOD),
+        coded(codes.GEOMETRIC_PURPOSE, codes.BOUNDED_BY),
         _percent(codes.PROBABILITY, region.finding.value),
         polyline(codes.IMAGE_REGION, outline, source),
     ]
@@ -260,11 +273,47 @@ def _outline_items(source: Dataset, outline: Polyline, share: float) -> list[Dat
     """Return an outline and its area: in mm2 if the image is calibrated, else as a share of it."""
     area = image_area(source)
     return [
-        coded(codes.GEOMETRIC_PURPOSE, codes.OUTLINE, Relation.HAS_CONCEPT_MOD),
+        coded(codes.GEOMETRIC_PURPOSE, codes.OUTLINE),
         _percent(codes.COVERED_SHARE, share)
         if area is None
         else _square_millimetres(codes.AREA, share * area),
         polyline(codes.IMAGE_REGION, outline, source),
+    ]
+
+
+def _activation_groups(
+    source: Dataset, reading: Reading, image: ImageReading, numbers: Iterator[int]
+) -> list[Dataset]:
+    """Return a group for each of the largest strong activations on an image that bears a finding.
+
+    They say where the model looked, not how far disease extends, so they have no area.
+    """
+    finding = _finding(reading, image)
+    if finding is None or image.heatmap is None or not shows_heatmap(reading, image):
+        return []
+    groups = []
+    outlines = contours(image.heatmap, int(source.Rows), int(source.Columns))
+    for place, (outline, shown) in enumerate(zip(outlines, numbers, strict=False), start=1):
+        items = [
+            coded(codes.GEOMETRIC_PURPOSE, codes.CLASS_ACTIVATION),
+            *_probabilities(_explained(reading, image), finding),
+            polyline(codes.IMAGE_REGION, outline, source),
+        ]
+        tracking = (
+            f"AI activation {shown}",
+            _tracking_uid(source, reading, f"activation {place}"),
+        )
+        groups.append(_group(reading, tracking, finding, items, template="1410"))
+    return groups
+
+
+def _explained(reading: Reading, image: ImageReading) -> list[Probability]:
+    """Return the probability, on this image, of the class that its heat map explains."""
+    decision = reading.decision_on(image)
+    return [
+        each
+        for each in image.probabilities
+        if decision is not None and each.finding == decision.leading.finding
     ]
 
 

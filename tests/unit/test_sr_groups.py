@@ -27,6 +27,7 @@ from tests.sr_examples import (
     reading,
     received,
     series_reading,
+    spot,
 )
 from tests.validators import concept, walk
 
@@ -186,7 +187,7 @@ def test_segment_of_nothing_has_no_outline() -> None:
 def test_study_that_was_read_as_a_whole_comes_first() -> None:
     report = _made("abnormal study")
     slices = [f"AI slice, instance {number}" for number in (11, 12, 13)]
-    assert _names(report) == ["AI study", *slices]
+    assert [each for each in _names(report) if "activation" not in each] == ["AI study", *slices]
     study = _group(report, "AI study")
     assert _value(study, "IMAGES-READ") == ("4", "{images}")
     assert _value(study, "122157") == ("87.12", "%")
@@ -200,6 +201,53 @@ def test_study_that_was_read_as_a_whole_comes_first() -> None:
     second = _group(report, slices[1])
     assert _value(second, "122157") == ("57.30", "%")
     assert "121402" not in {concept(each) for each in walk(second)}
+
+
+def test_activation_is_a_region_that_says_it_is_no_outline_of_disease() -> None:
+    group = _group(_made("abnormal study"), "AI activation 2")
+    purpose = _one(group, "130400")
+    assert purpose.RelationshipType == "CONTAINS"
+    assert purpose.ConceptCodeSequence[0].CodeMeaning == "Class activation"
+    assert _selected(group, "111030") == ct_slice(2).SOPInstanceUID
+    # Around the warm cell: row 2, column 4 of 8; 256 rows and columns.
+    points = _points(group)
+    middle = (points.min(axis=0) + points.max(axis=0)) / 2
+    assert middle == pytest.approx((4.5 / 8 * 256, 2.5 / 8 * 256), abs=1)
+    assert _one(group, "121071").ConceptCodeSequence[0].CodeValue == "1386000"
+    assert _value(group, "122157") == ("57.30", "%")
+    assert {"42798000", "COVERED-SHARE"}.isdisjoint(concept(each) for each in walk(group))
+
+
+def test_activations_are_counted_through_the_images_and_tracked_by_their_own() -> None:
+    report = _made("classification")  # normal, abnormal, indeterminate
+    assert [each for each in _names(report) if "activation" in each] == [
+        "AI activation 1",
+        "AI activation 2",
+    ]
+    uids = [each.UID for each in walk(report) if concept(each) == "112040"]
+    assert len(set(uids)) == len(uids) == 5
+    abnormal, undecided = (_group(report, f"AI activation {number}") for number in (1, 2))
+    assert _one(abnormal, "121071").ConceptCodeSequence[0].CodeMeaning == "Pneumonia"
+    assert _value(abnormal, "122157") == ("69.70", "%")
+    # What was not decided is not called: neither as finding nor by the plain name.
+    assert _one(undecided, "121071").ConceptCodeSequence[0].CodeMeaning == "Indeterminate"
+    assert _value(undecided, "P-233604007") == ("40.00", "%")
+    assert "122157" not in {concept(each) for each in walk(undecided)}
+
+
+def test_weak_activation_is_no_region() -> None:
+    source = radiograph()
+    weak = image_reading(source, heatmap=spot(2, 5) * np.float32(0.5))
+    assert _names(build_report([source], reading(weak), when=WHEN)) == ["AI image 1"]
+
+
+def test_suspicious_slices_have_their_rank() -> None:
+    report = _made("abnormal study")
+    ranks = [
+        _value(_group(report, f"AI slice, instance {number}"), "SUSPICION-RANK")
+        for number in (11, 12, 13)
+    ]
+    assert ranks == [("3", "{rank}"), ("1", "{rank}"), ("2", "{rank}")]
 
 
 def test_report_of_a_series_stands_on_all_its_slices_and_lists_those_shown() -> None:
@@ -221,14 +269,15 @@ def test_slice_bears_no_disease_that_was_not_decided(
         for each in walk(_made(name))
         if concept(each) == "121071"
     ]
-    assert found == [normality, *(slices * 3)]
+    # Each slice, and the region of its activation.
+    assert found == [normality, *(slices * 6)]
 
 
 def test_slice_without_a_number_is_named_by_its_place() -> None:
     source = ct_slice()
     del source.InstanceNumber
     report = build_report([source], series_reading([source]), when=WHEN)
-    assert _names(report) == ["AI study", "AI slice, 1 of 1 shown"]
+    assert _names(report) == ["AI study", "AI slice, 1 of 1 shown", "AI activation 1"]
 
 
 def test_slice_that_the_study_does_not_name_bears_no_finding() -> None:
@@ -263,7 +312,7 @@ def test_any_other_study_has_the_words_alone(name: str, statement: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "images", "regions"),
-    [("detection", 1, 2), ("segmentation", 1, 3), ("abnormal study", 4, 0)],
+    [("detection", 1, 2), ("segmentation", 1, 3), ("abnormal study", 4, 3)],
 )
 def test_highdicom_tells_regions_from_images(name: str, images: int, regions: int) -> None:
     document = Comprehensive3DSR.from_dataset(dcmread(BytesIO(to_bytes(_made(name)))))
