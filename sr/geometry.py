@@ -1,4 +1,4 @@
-"""Where the overlay's pixels lie in the patient, as far as the source says so."""
+"""Where pixels lie in the patient, as far as the source says so: a slice's, and the overlay's."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ def put_geometry(result: Dataset, source: Dataset, drawing: Drawing) -> None:
         return
     between = (distances[0] / drawing.row_scale, distances[1] / drawing.column_scale)
     result.PixelSpacing = [DSfloat(each, auto_format=True) for each in between]
-    plane = _plane(source)
+    plane = plane_of(source)
     if plane is not None:
         _put_plane(result, source, plane.first_pixel(distances, drawing))
 
 
-class _Plane(NamedTuple):
+class Plane(NamedTuple):
     """Image Position (Patient), mm, and the directions of a row and of a column."""
 
     position: NDArray[np.float64]
@@ -63,7 +63,7 @@ class _Plane(NamedTuple):
         return position
 
 
-def _plane(source: Dataset) -> _Plane | None:
+def plane_of(source: Dataset) -> Plane | None:
     """Return the plane of a slice; None if the source is none, or does not say where it lies."""
     if source.get("Modality") not in _CROSS_SECTIONAL or not source.get("FrameOfReferenceUID"):
         return None
@@ -75,7 +75,7 @@ def _plane(source: Dataset) -> _Plane | None:
     products = (along_row @ along_row, along_column @ along_column, along_row @ along_column)
     if not np.allclose(products, (1.0, 1.0, 0.0), atol=_TOLERANCE):
         return None
-    return _Plane(np.array(position), along_row, along_column)
+    return Plane(np.array(position), along_row, along_column)
 
 
 def _put_plane(result: Dataset, source: Dataset, position: NDArray[np.float64]) -> None:
