@@ -27,6 +27,11 @@ from sr.patient import SourceError, check_source, local_time, put_copy, put_pati
 from sr.style import DEFAULT_STYLE, Style
 
 _LO_LIMIT = 64  # PS3.5 section 6.2, VR LO
+# PS3.16 Annex L: parts of the body that are not paired, and so have no Laterality.
+_UNPAIRED = frozenset(
+    {"ABDOMEN", "BRAIN", "CHEST", "HEAD", "HEADNECK", "NECK", "PELVIS", "SKULL", "WHOLEBODY"}
+)
+_BODY_PART = ("BodyPartExamined", "Laterality")
 _DESCRIPTIONS = {
     Kind.REPORT: "AI report",
     Kind.TEXT: "AI text",
@@ -198,6 +203,17 @@ def _put_times(result: Dataset, local: datetime) -> None:
         setattr(result, f"{name}Time", time)
 
 
+def put_body_part(result: Dataset, sources: Sequence[Dataset]) -> None:
+    """Write body part and laterality where they are those of all sources (PS3.3 C.7.3.1)."""
+    first = sources[0]
+    same = [len({str(source.get(name) or "") for source in sources}) == 1 for name in _BODY_PART]
+    if same[0] and first.get("BodyPartExamined"):
+        put_copy(result, first, "BodyPartExamined")
+    if result.get("BodyPartExamined") not in _UNPAIRED:
+        # Type 2C beside any other part, known or not.
+        put_copy(result, first if same[1] else Dataset(), "Laterality")
+
+
 def put_file_meta(result: Dataset) -> None:
     """Write the file meta information (PS3.10 section 7.1) for Explicit VR Little Endian."""
     meta = FileMetaDataset()
@@ -207,6 +223,16 @@ def put_file_meta(result: Dataset) -> None:
     meta.ImplementationClassUID = IMPLEMENTATION_CLASS_UID
     meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
     result.file_meta = meta
+
+
+def put_lossiness(result: Dataset, source: Dataset) -> None:
+    """Write whether a picture, or what it was made of, ever lost detail (PS3.3 C.7.6.1.1.5)."""
+    lossy = source.get("LossyImageCompression") == "01"
+    result.LossyImageCompression = "01" if lossy else "00"
+    if lossy:
+        for name in ("LossyImageCompressionRatio", "LossyImageCompressionMethod"):
+            if source.get(name):
+                put_copy(result, source, name)
 
 
 def put_document(

@@ -16,7 +16,7 @@ from pydicom.uid import SecondaryCaptureImageStorage
 
 from sr import codes
 from sr.content import sop_reference
-from sr.document import Origin, images_read, new_result
+from sr.document import Origin, images_read, new_result, put_lossiness
 from sr.findings import Reading
 from sr.geometry import put_geometry
 from sr.identity import Kind, result_uid
@@ -26,10 +26,6 @@ from sr.picture import draw
 from sr.style import DEFAULT_STYLE, Style
 from sr.wording import Words
 
-# PS3.16 Annex L: parts of the body that are not paired, and so have no Laterality.
-_UNPAIRED = frozenset(
-    {"ABDOMEN", "BRAIN", "CHEST", "HEAD", "HEADNECK", "NECK", "PELVIS", "SKULL", "WHOLEBODY"}
-)
 _PIXEL_DATA = Tag(0x7FE0, 0x0010)
 _DERIVATION = (
     "Source image in its display window, resized, with what the model marked on it, the model's "
@@ -134,16 +130,8 @@ def _put_derivation(result: Dataset, source: Dataset) -> None:
     result.SourceImageSequence = DicomSequence([reference])
     # The bands name nobody, but the source's own pixels may.
     result.BurnedInAnnotation = "YES" if source.get("BurnedInAnnotation") == "YES" else "NO"
-    lossy = source.get("LossyImageCompression") == "01"
-    result.LossyImageCompression = "01" if lossy else "00"
-    if lossy:
-        for name in ("LossyImageCompressionRatio", "LossyImageCompressionMethod"):
-            if source.get(name):
-                put_copy(result, source, name)
-    if source.get("BodyPartExamined") in _UNPAIRED:
-        put_copy(result, source, "BodyPartExamined")
-    else:
-        put_copy(result, source, "Laterality")  # type 2C beside any other part, known or not
+    put_lossiness(result, source)
+    put_body_part(result, [source])
 
 
 def _put_pixels(result: Dataset, pixels: NDArray[np.uint8]) -> None:
