@@ -16,12 +16,12 @@ from pydicom.uid import SecondaryCaptureImageStorage
 
 from sr import codes
 from sr.content import sop_reference
-from sr.document import Origin, images_read, new_result, put_lossiness
+from sr.document import Origin, images_read, new_result, put_body_part, put_lossiness
 from sr.findings import Reading
 from sr.geometry import put_geometry
 from sr.identity import Kind, result_uid
 from sr.legend import Caption
-from sr.patient import SourceError, image_area, instance_number, put_copy
+from sr.patient import SourceError, image_area, instance_number
 from sr.picture import draw
 from sr.style import DEFAULT_STYLE, Style
 from sr.wording import Words
