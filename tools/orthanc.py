@@ -17,6 +17,8 @@ from pydicom import Dataset, dcmread
 from tools.ports import free_port
 
 _START_SECONDS = 30.0
+_DICOM_WEB_PLUGIN = "libOrthancDicomWeb.so"
+_PLUGIN_FOLDERS = (Path("/usr/share/orthanc/plugins"), Path("/usr/local/share/orthanc/plugins"))
 
 
 class Orthanc:
@@ -26,12 +28,15 @@ class Orthanc:
     ----------
     folder
         Where it keeps its database, over restarts.
+    dicom_web
+        Whether it also answers DICOMweb, under :attr:`dicom_web_url`.
     """
 
     ae_title = "ORTHANC"
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, dicom_web: bool = False) -> None:
         self._folder = folder
+        self._dicom_web = dicom_web
         self.port, self._http_port = free_port(), free_port()
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -39,6 +44,16 @@ class Orthanc:
     def installed() -> bool:
         """Whether the server can be started here."""
         return shutil.which("Orthanc") is not None
+
+    @staticmethod
+    def has_dicom_web() -> bool:
+        """Whether the DICOMweb plugin is installed."""
+        return _dicom_web_plugin() is not None
+
+    @property
+    def dicom_web_url(self) -> str:
+        """Root of its QIDO-RS, WADO-RS and STOW-RS."""
+        return f"http://127.0.0.1:{self._http_port}/dicom-web"
 
     def start(self) -> None:
         """Start and wait until it answers."""
@@ -81,6 +96,12 @@ class Orthanc:
         with urllib.request.urlopen(url, timeout=30) as answer:
             return bytes(answer.read())
 
+    def store(self, file: Path) -> None:
+        """Put a DICOM file into it, as if it had always been there."""
+        url = f"http://127.0.0.1:{self._http_port}/instances"
+        with urllib.request.urlopen(url, data=file.read_bytes(), timeout=30) as answer:
+            answer.read()
+
     def files(self) -> list[bytes]:
         """Every stored instance as a DICOM file."""
         return [self.get_bytes(f"/instances/{each}/file") for each in self.get("/instances")]
@@ -102,5 +123,11 @@ class Orthanc:
             "DicomServerEnabled": True,
             "DicomAlwaysAllowStore": True,
             "UnknownSopClassAccepted": True,
-            "Plugins": [],
+            "Plugins": [str(_dicom_web_plugin())] if self._dicom_web else [],
+            "DicomWeb": {"Enable": self._dicom_web, "Root": "/dicom-web/", "EnableWado": False},
         }
+
+
+def _dicom_web_plugin() -> Path | None:
+    files = (folder / _DICOM_WEB_PLUGIN for folder in _PLUGIN_FOLDERS)
+    return next((file for file in files if file.exists()), None)

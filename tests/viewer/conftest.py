@@ -1,0 +1,44 @@
+"""A browser with a viewer, and a PACS with DICOMweb that a node sent its results to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tools import viewer as viewers
+from tools.orthanc import Orthanc
+from tools.viewer import Browser, Viewer
+
+ARTEFACTS = Path(__file__).parents[2] / "test-artefacts" / "viewer"
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """One browser for all tests; the viewer is fetched first."""
+    if reason := viewers.missing():
+        pytest.skip(reason)
+    with Browser() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def pacs(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
+    """A running Orthanc with DICOMweb, empty at first, one per module."""
+    with Orthanc(tmp_path_factory.mktemp("orthanc"), dicom_web=True) as server:
+        yield server
+
+
+@pytest.fixture
+def viewer(browser: Browser, pacs: Orthanc) -> Iterator[Viewer]:
+    """A fresh window; the test fails if anything in it went wrong."""
+    with browser.viewer(pacs) as opened:
+        yield opened
+        assert opened.errors == []
+
+
+@pytest.fixture
+def artefacts(request: pytest.FixtureRequest) -> Path:
+    """Folder for the screenshots of a test."""
+    return ARTEFACTS / str(request.node.name)
