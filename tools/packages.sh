@@ -3,21 +3,28 @@
 #   demo, test: the programs that the demo or the tests talk to. Without them the demo uses a
 #               storage SCP of our own, and the tests that need them skip, saying so.
 #   venv:       what Debian leaves out of Python.
+# Only what is missing is installed: "need PROGRAM PACKAGES" and "need_file PATTERN PACKAGES".
 set -u
 missing=""
-need() { command -v "$1" >/dev/null 2>&1 || missing="$missing $1"; }
-need_file() { ls $1 >/dev/null 2>&1 || missing="$missing $2"; }
+need() { program=$1; shift; command -v "$program" >/dev/null 2>&1 || missing="$missing $*"; }
+need_file() { pattern=$1; shift; ls $pattern >/dev/null 2>&1 || missing="$missing $*"; }
 case "${1:-}" in
   demo)
-    packages="orthanc dcmtk"
-    need Orthanc; need storescu ;;
+    need Orthanc orthanc
+    need storescu dcmtk ;;
   test)
-    packages="orthanc dcmtk dicom3tools pixelmed-apps libpixelmed-java poppler-utils postgresql"
-    need Orthanc; need storescu; need dciodvfy; need java; need pdfinfo
-    need_file '/usr/lib/postgresql/*/bin/initdb' initdb
-    need_file /usr/share/java/pixelmed.jar pixelmed ;;
+    need Orthanc orthanc
+    need storescu dcmtk
+    need dciodvfy dicom3tools
+    need java pixelmed-apps libpixelmed-java
+    need_file /usr/share/java/pixelmed.jar pixelmed-apps libpixelmed-java
+    need pdfinfo poppler-utils
+    need_file '/usr/lib/postgresql/*/bin/initdb' postgresql
+    # The viewer in a browser: its pages come from npm.
+    need_file '/usr/share/orthanc/plugins/libOrthancDicomWeb.so' orthanc-dicomweb
+    need chromium chromium
+    need npm nodejs npm ;;
   venv)
-    packages="python3-venv"
     missing=" python3-venv" ;;
   *)
     echo "usage: sh tools/packages.sh demo|test|venv" >&2
@@ -25,11 +32,15 @@ case "${1:-}" in
 esac
 [ -n "$missing" ] || exit 0
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then
-  echo "not installed here:$missing (Debian packages: $packages); going on without" >&2
+  echo "not installed here (Debian packages):$missing; going on without" >&2
   exit 0
 fi
 echo "installing:$missing"
 export DEBIAN_FRONTEND=noninteractive
-{ apt-get update -qq && apt-get install -y -qq --no-install-recommends $packages; } >/dev/null 2>&1 \
-  || echo "apt-get could not install $packages; going on without" >&2
+install() { apt-get install -y -qq --no-install-recommends "$@" >/dev/null 2>&1; }
+apt-get update -qq >/dev/null 2>&1
+# One that cannot be had must not keep the others away.
+install $missing || for package in $missing; do
+  install "$package" || echo "apt-get could not install $package; going on without" >&2
+done
 exit 0
