@@ -13,7 +13,9 @@ from pydicom import Dataset
 from sr.document import encoded
 from sr.findings import Reading
 from sr.identity import Kind
+from sr.keyimages import build_key_images
 from sr.overlay import build_overlay
+from sr.presentation import build_presentations
 from sr.report import build_report, fallback_reports
 from sr.style import DEFAULT_KINDS, DEFAULT_STYLE, Style
 from sr.text import build_text_report
@@ -28,7 +30,7 @@ class ResultObject:
     kind
         What it is.
     number
-        Counts the objects of a kind, from 1; only overlays have more than one.
+        Counts the objects of a kind, from 1; overlays and presentation states may be several.
     rank
         0 for the object to send, 1 and up for what to send instead when a destination refuses
         the class of the one before.
@@ -157,8 +159,22 @@ def _overlays(order: _Order) -> Iterator[ResultObject]:
             yield ResultObject(kind=Kind.OVERLAY, number=index + 1, rank=0, dataset=overlay)
 
 
+def _presentations(order: _Order) -> Iterator[ResultObject]:
+    states = build_presentations(order.sources, order.reading, when=order.when, style=order.style)
+    for number, each in enumerate(states, start=1):
+        yield ResultObject(kind=Kind.PRESENTATION, number=number, rank=0, dataset=each)
+
+
+def _key_images(order: _Order) -> Iterator[ResultObject]:
+    selection = build_key_images(order.sources, order.reading, when=order.when, style=order.style)
+    if selection is not None:
+        yield ResultObject(kind=Kind.KEY_IMAGES, number=1, rank=0, dataset=selection)
+
+
 _BUILDERS: Mapping[Kind, Callable[[_Order], Iterable[ResultObject]]] = {
     Kind.REPORT: _reports,
     Kind.TEXT: _text_reports,
     Kind.OVERLAY: _overlays,
+    Kind.PRESENTATION: _presentations,
+    Kind.KEY_IMAGES: _key_images,
 }

@@ -123,10 +123,19 @@ IMPRESSION = _dcm("121073", "Impression")
 RECOMMENDATIONS = _dcm("121074", "Recommendations")
 RECOMMENDATION = _dcm("121075", "Recommendation")
 
+# Key object selection (PS3.16 TID 2010, CID 7010)
+OF_INTEREST = _dcm("113000", "Of Interest")
+FOR_RESEARCH = _dcm("113009", "For Research")
+KEY_OBJECT_DESCRIPTION = _dcm("113012", "Key Object Description")
+
 # Purposes of reference (PS3.16 CID 7005, CID 7202) and the image library's source
 PROCESSING_EQUIPMENT = _dcm("109102", "Processing Equipment")
 SOURCE_IMAGE = _dcm("121322", "Source image for image processing operation")
 SOURCE = _sct("260753009", "Source")
+
+# Segmentations and parametric maps (PS3.16 CID 7203, CID 7150)
+SEGMENTED = _dcm("113076", "Segmentation")
+ABNORMAL_STRUCTURE = _sct("49755003", "Morphologically abnormal structure")
 
 # Units
 PERCENT = Code("%", "UCUM", "Percent")
