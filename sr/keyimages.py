@@ -10,7 +10,7 @@ from pydicom.sequence import Sequence as DicomSequence
 from pydicom.uid import KeyObjectSelectionDocumentStorage
 
 from sr import codes
-from sr.content import Relation, put_root, sop_reference, text
+from sr.content import Relation, image, put_root, text
 from sr.context import observation_context
 from sr.document import Origin, images_read, new_result, put_evidence
 from sr.findings import Reading
@@ -72,8 +72,11 @@ def build_key_images(
     )
     result.ReferencedPerformedProcedureStepSequence = DicomSequence()
     told = text(codes.KEY_OBJECT_DESCRIPTION, description)
-    children = [*observation_context(), told, *map(_image, flagged)]
-    put_root(result, _TITLES[style.key_images_for], "2010", children)
+    shown = [image(each, Relation.CONTAINS) for each in flagged]
+    title = _TITLES[style.key_images_for]
+    put_root(result, title, "2010", [*observation_context(style.language), told, *shown])
+    for item in shown:
+        del item.ConceptNameCodeSequence  # TID 2010 has none here
     put_evidence(result, origin, flagged)
     return result
 
@@ -85,14 +88,5 @@ def _description(reading: Reading, words: Words) -> str:
     else:
         flagged = [each for each in reading.images if reading.is_flagged(each)]
         answers = [words.headline(each.decision) for each in flagged]
-    told = [reading.algorithm.title, *dict.fromkeys(answers), words.notice]
+    told = [words.own(reading.algorithm.title), *dict.fromkeys(answers), words.notice]
     return "\n".join(words.sentence(each) for each in told)
-
-
-def _image(source: Dataset) -> Dataset:
-    """Return an IMAGE item without a concept name: TID 2010 has none."""
-    item = Dataset()
-    item.RelationshipType = Relation.CONTAINS.value
-    item.ValueType = "IMAGE"
-    item.ReferencedSOPSequence = DicomSequence([sop_reference(source)])
-    return item
