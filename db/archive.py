@@ -101,6 +101,18 @@ class Archive:
         instance = checked_uid(sop_instance_uid, "SOP Instance UID (0008,0018)")
         return f"results/{job_id // 1000:06d}/{job_id}-{attempt}/{instance}.dcm"
 
+    def notice_path(self, study_uid: str, sop_instance_uid: str) -> str:
+        """Relative path of a notice about a study that was not processed.
+
+        Raises
+        ------
+        InvalidUID
+            One of the two is not a UID.
+        """
+        study = checked_uid(study_uid, "Study Instance UID (0020,000D)")
+        instance = checked_uid(sop_instance_uid, "SOP Instance UID (0008,0018)")
+        return f"results/notices/{_shard(study)}/{instance}.dcm"
+
     def stage(self, chunks: Iterable[bytes | memoryview]) -> StagedFile:
         """Bring bytes to the disk under a temporary name.
 

@@ -20,6 +20,7 @@ from db.studies import StoredInstance
 ROUTINE, UNDECIDED, URGENT = 0, 5, 10
 """Priorities of jobs and deliveries: the higher goes first."""
 
+LEASE_LOST = "lease lost: the worker stopped while reading"
 _OPEN = (JobState.QUEUED, JobState.RUNNING)
 
 
@@ -41,6 +42,16 @@ class Claim:
     attempt: int  # 1 for the first
     created_at: float
     owner: str
+    not_assessed: str | None = None  # as given to ``enqueue``
+
+
+@dataclass(frozen=True)
+class Buried:
+    """A job that was given up because no worker came back from it."""
+
+    job_id: int
+    study_uid: str
+    model: ModelRef
 
 
 def input_digest(instances: Sequence[StoredInstance]) -> str:
@@ -55,12 +66,26 @@ def enqueue(
     model: ModelRef,
     inputs: Sequence[StoredInstance],
     priority: int = ROUTINE,
-) -> bool:
-    """Queue a model for a study; False if exactly this input was queued or read before.
+    not_assessed: str | None = None,
+) -> int | None:
+    """Queue a model for a study; its id, None if exactly this input was queued or read before.
 
     A job of the same model over fewer images that is not done yet is cancelled.
+
+    Parameters
+    ----------
+    connection, study_uid, model, inputs, priority
+        The job.
+    not_assessed
+        What of the study it will not read; whoever claims the job gets it back unchanged.
     """
-    return _create(connection, study_uid, model, inputs, JobState.QUEUED, None, priority)
+    return _create(
+        connection,
+        study_uid,
+        model,
+        inputs,
+        {"state": JobState.QUEUED, "priority": priority, "not_assessed": not_assessed},
+    )
 
 
 def skip(
@@ -69,9 +94,10 @@ def skip(
     model: ModelRef,
     seen: Sequence[StoredInstance],
     reason: str,
-) -> bool:
-    """Leave a visible "not processed, because"; False if that was said of this input before."""
-    return _create(connection, study_uid, model, seen, JobState.SKIPPED, reason, ROUTINE)
+) -> int | None:
+    """Leave a visible "not processed, because"; None if that was said of this input before."""
+    values = {"state": JobState.SKIPPED, "priority": ROUTINE, "reason": reason}
+    return _create(connection, study_uid, model, seen, values)
 
 
 def claimable(connection: Connection, models: Sequence[ModelRef]) -> bool:
@@ -96,19 +122,25 @@ def claim(
     owner: str,
     models: Sequence[ModelRef],
     lease_seconds: float,
-    retry: RetryPolicy,
 ) -> Claim | None:
     """Take the most urgent, then oldest, queued job under a lease; None if there is none.
 
     Only jobs of the given models are taken: a worker cannot read with a model it has not loaded.
 
-    Jobs whose lease ran out are given back first. Workers do not wait for each other: on
-    PostgreSQL a row that another worker is taking is passed over.
+    ``reclaim`` comes first. Workers do not wait for each other: on PostgreSQL a row that another
+    worker is taking is passed over.
     """
     moment = now(connection)
-    _reclaim(connection, moment, retry)
     row = connection.execute(
-        select(Job.id, Job.study_uid, Job.model, Job.model_version, Job.attempts, Job.created_at)
+        select(
+            Job.id,
+            Job.study_uid,
+            Job.model,
+            Job.model_version,
+            Job.attempts,
+            Job.created_at,
+            Job.not_assessed,
+        )
         .where(
             Job.state == JobState.QUEUED,
             Job.run_at <= moment,
@@ -133,7 +165,44 @@ def claim(
         )
     )
     model = ModelRef(row.model, row.model_version)
-    return Claim(row.id, row.study_uid, model, row.attempts + 1, row.created_at, owner)
+    return Claim(
+        job_id=row.id,
+        study_uid=row.study_uid,
+        model=model,
+        attempt=row.attempts + 1,
+        created_at=row.created_at,
+        owner=owner,
+        not_assessed=row.not_assessed,
+    )
+
+
+def reclaim(connection: Connection, retry: RetryPolicy) -> list[Buried]:
+    """Take back jobs whose lease ran out: running to queued, or to dead if no attempt is left.
+
+    Returns
+    -------
+    list
+        Those that are dead now.
+    """
+    moment = now(connection)
+    expired = connection.execute(
+        select(Job.id, Job.study_uid, Job.model, Job.model_version, Job.attempts)
+        .where(Job.state == JobState.RUNNING, Job.lease_until < moment)
+        .with_for_update(skip_locked=True)
+    ).all()
+    buried = []
+    for row in expired:
+        values: dict[str, object] = {
+            "state": JobState.QUEUED,
+            "reason": LEASE_LOST,
+            "run_at": moment,
+            **_UNLEASED,
+        }
+        if row.attempts >= retry.attempts:
+            values |= {"state": JobState.DEAD, "finished_at": moment}
+            buried.append(Buried(row.id, row.study_uid, ModelRef(row.model, row.model_version)))
+        connection.execute(update(Job).where(Job.id == row.id).values(**values))
+    return buried
 
 
 def inputs(connection: Connection, job_id: int) -> list[tuple[str, str]]:
@@ -158,7 +227,9 @@ def renew(connection: Connection, claim: Claim, lease_seconds: float) -> None:
     _leave(connection, claim, {"lease_until": now(connection) + lease_seconds})
 
 
-def finish(connection: Connection, claim: Claim, priority: int | None = None) -> None:
+def finish(
+    connection: Connection, claim: Claim, priority: int | None = None, reason: str | None = None
+) -> None:
     """Running to done; in the same transaction as the results and the outbox rows.
 
     Parameters
@@ -168,13 +239,19 @@ def finish(connection: Connection, claim: Claim, priority: int | None = None) ->
     priority
         What the reading found out about how urgent the study is; None leaves it as it was. The
         deliveries that ``outbox.post`` makes have the job's.
+    reason
+        Why a destination gets nothing; None if all get their results.
 
     Raises
     ------
     LeaseLost
         The job belongs to somebody else now; roll back.
     """
-    values: dict[str, object] = {"state": JobState.DONE, "finished_at": now(connection)}
+    values: dict[str, object] = {
+        "state": JobState.DONE,
+        "finished_at": now(connection),
+        "reason": reason,
+    }
     if priority is not None:
         values["priority"] = priority
     _leave(connection, claim, values | _UNLEASED)
@@ -289,33 +366,27 @@ def _create(
     study_uid: str,
     model: ModelRef,
     instances: Sequence[StoredInstance],
-    state: JobState,
-    reason: str | None,
-    priority: int,
-) -> bool:
-    moment = now(connection)
+    given: dict[str, object],
+) -> int | None:
+    moment, state = now(connection), given["state"]
     digest = input_digest(instances)
     values: dict[str, object] = {
         "study_uid": study_uid,
         "model": model.name,
         "model_version": model.version,
         "input_digest": digest,
-        "state": state,
-        "reason": reason,
-        "priority": priority,
         "attempts": 0,
         "created_at": moment,
         "run_at": moment,
         "finished_at": moment if state is JobState.SKIPPED else None,
+        **given,
     }
-    job_id = insert_ignoring(connection, Job, values)
-    if job_id is None:
-        return False
-    if state is JobState.QUEUED:
+    job_id: int | None = insert_ignoring(connection, Job, values)
+    if job_id is not None and state is JobState.QUEUED:
         rows = [{"job_id": job_id, "sop_instance_uid": i.sop_instance_uid} for i in instances]
         connection.execute(insert(JobInput), rows)
         _supersede(connection, study_uid, model, job_id)
-    return True
+    return job_id
 
 
 def _supersede(connection: Connection, study_uid: str, model: ModelRef, by: int) -> None:
@@ -338,24 +409,6 @@ def _supersede(connection: Connection, study_uid: str, model: ModelRef, by: int)
             **_UNLEASED,
         )
     )
-
-
-def _reclaim(connection: Connection, moment: float, retry: RetryPolicy) -> None:
-    expired = connection.execute(
-        select(Job.id, Job.attempts)
-        .where(Job.state == JobState.RUNNING, Job.lease_until < moment)
-        .with_for_update(skip_locked=True)
-    ).all()
-    for job_id, attempts in expired:
-        values: dict[str, object] = {
-            "state": JobState.QUEUED,
-            "reason": "lease lost: the worker stopped while reading",
-            "run_at": moment,
-            **_UNLEASED,
-        }
-        if attempts >= retry.attempts:
-            values |= {"state": JobState.DEAD, "finished_at": moment}
-        connection.execute(update(Job).where(Job.id == job_id).values(**values))
 
 
 def _leave(connection: Connection, claim: Claim, values: dict[str, object]) -> None:

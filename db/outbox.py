@@ -6,16 +6,16 @@ Every function works inside the caller's transaction. ``post`` shares its transa
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, Select, and_, func, or_, select, update
+from sqlalchemy import Connection, Select, and_, func, insert, or_, select, update
 
 from db.engine import insert_ignoring, now
 from db.errors import LeaseLost, NotFound
 from db.jobs import Claim
 from db.retry import RetryPolicy
-from db.schema import Delivery, DeliveryState, Job, JobState, Result
+from db.schema import Delivery, DeliveryForm, DeliveryState, Job, JobState, Result
 
 _UNLEASED: dict[str, object] = {"lease_owner": None, "lease_until": None}
 
@@ -27,10 +27,31 @@ class StoredResult:
     kind: str
     number: int
     rank: int
+    style: str
     sop_class_uid: str
     sop_instance_uid: str
     path: str
     size: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Letter:
+    """One result that a destination is to get.
+
+    Attributes
+    ----------
+    destination
+        Its name.
+    kind, number
+        Which result.
+    forms
+        SOP Instance UIDs of the objects as which it may be sent, best first.
+    """
+
+    destination: str
+    kind: str
+    number: int
+    forms: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -65,32 +86,63 @@ class Parcel:
 
 def post(
     connection: Connection,
-    claim: Claim,
+    job_id: int,
     results: Sequence[StoredResult],
-    destinations: Sequence[str],
+    letters: Sequence[Letter],
 ) -> None:
-    """Record a job's results and put each into the outbox of every destination, in this order.
+    """Record a job's results and put letters into the outbox, to be sent in this order.
 
     Deliveries have the job's priority, so ``jobs.finish`` comes first.
+
+    Parameters
+    ----------
+    connection, job_id
+        The transaction and the job.
+    results
+        The objects, each once.
+    letters
+        Who gets what; each form is among the results, or was recorded with an earlier job.
     """
     moment = now(connection)
-    priority = connection.execute(select(Job.priority).where(Job.id == claim.job_id)).scalar_one()
-    for result in results:
-        insert_ignoring(connection, Result, {"job_id": claim.job_id, **vars(result)})
-    for kind, number in dict.fromkeys((each.kind, each.number) for each in results):
-        for destination in destinations:
-            values: dict[str, object] = {
-                "job_id": claim.job_id,
-                "kind": kind,
-                "number": number,
-                "destination": destination,
-                "state": DeliveryState.PENDING,
-                "priority": priority,
-                "attempts": 0,
-                "created_at": moment,
-                "run_at": moment,
-            }
-            insert_ignoring(connection, Delivery, values)
+    priority = connection.execute(select(Job.priority).where(Job.id == job_id)).scalar_one()
+    for each in results:
+        insert_ignoring(connection, Result, {"job_id": job_id, **vars(each)})
+    ids = _result_ids(connection, {uid for letter in letters for uid in letter.forms})
+    for letter in letters:
+        values: dict[str, object] = {
+            "job_id": job_id,
+            "kind": letter.kind,
+            "number": letter.number,
+            "destination": letter.destination,
+            "state": DeliveryState.PENDING,
+            "priority": priority,
+            "attempts": 0,
+            "created_at": moment,
+            "run_at": moment,
+        }
+        delivery_id = insert_ignoring(connection, Delivery, values)
+        if delivery_id is None:
+            continue  # posted by an earlier attempt of a job that was given up
+        forms = [
+            {"delivery_id": delivery_id, "rank": rank, "result_id": ids[uid]}
+            for rank, uid in enumerate(letter.forms)
+        ]
+        connection.execute(insert(DeliveryForm), forms)
+
+
+def posted(connection: Connection, letter: Letter) -> bool:
+    """Whether a destination got, or is to get, an object already, from whatever job."""
+    row = connection.execute(
+        select(Delivery.id)
+        .join(DeliveryForm, DeliveryForm.delivery_id == Delivery.id)
+        .join(Result, Result.id == DeliveryForm.result_id)
+        .where(
+            Delivery.destination == letter.destination,
+            Result.sop_instance_uid.in_(letter.forms),
+        )
+        .limit(1)
+    ).one_or_none()
+    return row is not None
 
 
 def claimable(connection: Connection, destination: str) -> bool:
@@ -147,7 +199,7 @@ def claim(
                 destination=destination,
                 attempt=row.attempts + 1,
                 owner=owner,
-                alternatives=_alternatives(connection, row.job_id, row.kind, row.number),
+                alternatives=_alternatives(connection, row.id),
             )
         )
     return parcels
@@ -251,10 +303,12 @@ def retry(connection: Connection, job_id: int) -> int:
     return revived.rowcount
 
 
-def delivered_before(connection: Connection, claim: Claim, kinds: Sequence[str]) -> list[str]:
+def delivered_before(
+    connection: Connection, claim: Claim, kinds: Sequence[str], style: str
+) -> list[str]:
     """Archive paths of what the same model's last reading of this study brought to destinations.
 
-    Only these ``kinds``, in the form that was taken, each once.
+    Only these ``kinds`` in this ``style``, in the form that was taken, each once.
     """
     last = (
         select(func.max(Job.id))
@@ -269,7 +323,7 @@ def delivered_before(connection: Connection, claim: Claim, kinds: Sequence[str])
     rows = connection.execute(
         select(Result.path)
         .join(Delivery, Delivery.result_id == Result.id)
-        .where(Result.job_id == last, Result.kind.in_(kinds))
+        .where(Result.job_id == last, Result.kind.in_(kinds), Result.style == style)
         .group_by(Result.id, Result.path)
         .order_by(Result.id)
     )
@@ -282,6 +336,16 @@ def own_instance(connection: Connection, sop_instance_uid: str) -> bool:
         select(Result.id).where(Result.sop_instance_uid == sop_instance_uid).limit(1)
     ).one_or_none()
     return row is not None
+
+
+def _result_ids(connection: Connection, uids: Collection[str]) -> dict[str, int]:
+    """Return the latest row of each object."""
+    rows = connection.execute(
+        select(Result.sop_instance_uid, func.max(Result.id))
+        .where(Result.sop_instance_uid.in_(uids))
+        .group_by(Result.sop_instance_uid)
+    )
+    return {row[0]: row[1] for row in rows}
 
 
 def _claimable(destination: str, moment: float, limit: int) -> Select[int, int, str, int, int, str]:
@@ -306,13 +370,12 @@ def _claimable(destination: str, moment: float, limit: int) -> Select[int, int, 
     )
 
 
-def _alternatives(
-    connection: Connection, job_id: int, kind: str, number: int
-) -> tuple[Alternative, ...]:
+def _alternatives(connection: Connection, delivery_id: int) -> tuple[Alternative, ...]:
     rows = connection.execute(
         select(Result.id, Result.sop_class_uid, Result.sop_instance_uid, Result.path)
-        .where(Result.job_id == job_id, Result.kind == kind, Result.number == number)
-        .order_by(Result.rank)
+        .join(DeliveryForm, DeliveryForm.result_id == Result.id)
+        .where(DeliveryForm.delivery_id == delivery_id)
+        .order_by(DeliveryForm.rank)
     )
     return tuple(Alternative(*row) for row in rows)
 

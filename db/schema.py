@@ -138,6 +138,7 @@ class Job(Base):
     finished_at: Mapped[float | None] = mapped_column(Double)
     lease_owner: Mapped[str | None] = mapped_column(String(128))
     lease_until: Mapped[float | None] = mapped_column(Double)
+    not_assessed: Mapped[str | None] = mapped_column(Text)  # JSON: images not read, and why
 
 
 class JobInput(Base):
@@ -154,8 +155,8 @@ class JobInput(Base):
 class Result(Base):
     """One DICOM object a job made.
 
-    Objects of equal kind and number are alternatives: a destination gets the one of the lowest
-    rank that it accepts.
+    ``style`` names how it looks (language, banner); destinations may want different ones. ``rank``
+    tells objects of equal kind and number apart: other styles, simpler SOP classes.
     """
 
     __tablename__ = "result"
@@ -169,6 +170,7 @@ class Result(Base):
     kind: Mapped[str] = mapped_column(String(16))
     number: Mapped[int] = mapped_column(Integer)
     rank: Mapped[int] = mapped_column(Integer)
+    style: Mapped[str] = mapped_column(String(16), server_default="")
     sop_class_uid: Mapped[str] = mapped_column(UID)
     sop_instance_uid: Mapped[str] = mapped_column(UID)
     path: Mapped[str] = mapped_column(String(255))
@@ -176,7 +178,7 @@ class Result(Base):
 
 
 class Delivery(Base):
-    """The outbox: one result object (with its alternatives) on its way to one destination."""
+    """The outbox: one result on its way to one destination; see ``DeliveryForm``."""
 
     __tablename__ = "delivery"
     __table_args__ = (
@@ -199,3 +201,13 @@ class Delivery(Base):
     result_id: Mapped[int | None] = mapped_column(ForeignKey("result.id"))  # what was sent
     lease_owner: Mapped[str | None] = mapped_column(String(128))
     lease_until: Mapped[float | None] = mapped_column(Double)
+
+
+class DeliveryForm(Base):
+    """The objects as which a delivery may be sent: the one of the lowest rank that is accepted."""
+
+    __tablename__ = "delivery_form"
+
+    delivery_id: Mapped[int] = mapped_column(ForeignKey("delivery.id"), primary_key=True)
+    rank: Mapped[int] = mapped_column(Integer, primary_key=True)
+    result_id: Mapped[int] = mapped_column(ForeignKey("result.id"))

@@ -48,6 +48,7 @@ def job(connection: Connection, job_id: int) -> dict[str, Any]:
                 "kind": each.kind,
                 "number": each.number,
                 "rank": each.rank,
+                "style": each.style,
                 "sop_class_uid": each.sop_class_uid,
                 "sop_instance_uid": each.sop_instance_uid,
                 "path": each.path,

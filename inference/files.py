@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from pydicom import Dataset, dcmread
 
@@ -19,10 +20,17 @@ def read_file(path: Path, elements: list[str] | None = None) -> Dataset:
     ArchiveError
         The file cannot be opened or read now; trying again may help.
     """
+    return _read(path, {"specific_tags": elements, "stop_before_pixels": elements is not None})
+
+
+def read_header(path: Path) -> Dataset:
+    """Read an archived instance without its pixels; raises what ``read_file`` raises."""
+    return _read(path, {"stop_before_pixels": True})
+
+
+def _read(path: Path, options: dict[str, Any]) -> Dataset:
     try:
-        if elements is None:
-            return dcmread(path)
-        return dcmread(path, stop_before_pixels=True, specific_tags=elements)
+        return dcmread(path, **options)
     except Exception as error:  # the parser meets a peer's bytes and may raise anything
         kind = type(error).__name__
         away = isinstance(error, OSError) and error.errno is not None

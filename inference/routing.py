@@ -44,6 +44,7 @@ _VIEWS = {
 
 
 NO_IMAGE = Reason("not an image")
+NO_IMAGES = Reason("the study has no images")
 _AGE = re.compile(r"(\d{1,3})([DWMY])")  # PS3.5 section 6.2, VR AS
 _PER_YEAR = {"D": 365.25, "W": 52.18, "M": 12.0, "Y": 1.0}
 _DESCRIPTIONS = ("SeriesDescription", "ProtocolName", "AcquisitionDeviceProcessingDescription")
@@ -74,7 +75,7 @@ class Routed:
         """If nothing fits, why, in one sentence; else empty."""
         if self.fitting:
             return ""
-        return "; ".join(each.reason for each in self.passed_over) or "the study has no images"
+        return "; ".join(each.reason for each in self.passed_over) or NO_IMAGES
 
 
 def route(package: Package, headers: Sequence[Dataset]) -> Routed:

@@ -6,8 +6,9 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 
 import structlog
 from pydicom import Dataset
@@ -16,22 +17,24 @@ from db import jobs, outbox, studies
 from db.archive import Archive
 from db.engine import Database
 from db.errors import LeaseLost, where
-from db.jobs import Claim, ModelRef
-from db.outbox import StoredResult
+from db.jobs import Buried, Claim, ModelRef
 from db.retry import RetryPolicy
-from db.studies import DueStudy, StoredInstance
-from inference import routing, study
+from db.schema import JobState
+from inference import study
+from inference.addressing import Profile, addressed
 from inference.errors import ArchiveError, PixelError, ReadingError
-from inference.files import read_file
+from inference.files import read_header
+from inference.intake import Intake
 from inference.lease import Heartbeat
+from inference.notices import Notices, unknown_model
 from inference.package import Package
-from inference.routing import Routed
+from inference.passed_over import from_record
+from inference.results import build, store
 from inference.runtime import Model
-from sr.bundle import ResultObject, build_results
-from sr.document import to_bytes
 from sr.findings import Reading
 from sr.identity import Kind
 from sr.patient import SourceError
+from sr.reasons import Reason
 
 _log = structlog.get_logger(__name__)
 _POLL_SECONDS = 0.05
@@ -48,8 +51,8 @@ class WorkerSettings:
     ----------
     owner
         Name under which leases are held, different for every worker.
-    destinations
-        Names of the destinations that get every result.
+    profiles
+        What each destination gets.
     lease_seconds
         A worker that is silent for this long has lost its job.
     retry
@@ -57,7 +60,7 @@ class WorkerSettings:
     """
 
     owner: str
-    destinations: tuple[str, ...]
+    profiles: tuple[Profile, ...]
     lease_seconds: float
     retry: RetryPolicy
 
@@ -89,6 +92,9 @@ class Worker:
         self._database = database
         self._archive = archive
         self._models = {ModelRef(each.name, each.version): Model(each) for each in packages}
+        self._notices = Notices(archive, settings.profiles)
+        by_ref = {ref: model.package for ref, model in self._models.items()}
+        self._intake = Intake(database, archive, by_ref, self._notices)
         for ref, model in self._models.items():
             _log.info("model.loaded", model=ref.name, version=ref.version, provider=model.provider)
 
@@ -124,7 +130,7 @@ class Worker:
             return 0  # nobody could say why not; a worker with models takes them
         with self._database.read() as connection:
             due = studies.due(connection)
-        return sum(self._route(each) for each in due)
+        return sum(self._intake.route(each) for each in due)
 
     def work_once(self) -> int:
         """Claim and read one job; return how many were claimed."""
@@ -133,13 +139,12 @@ class Worker:
             if not jobs.claimable(connection, list(self._models)):
                 return 0
         with self._database.write() as connection:
+            buried = jobs.reclaim(connection, settings.retry)
             claim = jobs.claim(
-                connection,
-                settings.owner,
-                list(self._models),
-                settings.lease_seconds,
-                settings.retry,
+                connection, settings.owner, list(self._models), settings.lease_seconds
             )
+        for each in buried:
+            self._tell_of(each, Reason(jobs.LEASE_LOST))
         if claim is None:
             return 0
         with Heartbeat(self._database, claim, settings.lease_seconds):
@@ -149,139 +154,68 @@ class Worker:
                 _log.warning("job.discarded", job_id=claim.job_id, study_uid=claim.study_uid)
             except ArchiveError as error:
                 self._postpone(claim, str(error))
-            except ReadingError as error:
-                self._fail(claim, str(error), retryable=error.retryable)
-            except SourceError as error:
-                self._fail(claim, str(error), retryable=False)
-            except Exception as error:  # noqa: BLE001 - a fault of ours must not stop the queue
-                self._fail(claim, f"internal error at {where(error)}", retryable=True)
-        return 1
-
-    def _route(self, due: DueStudy) -> bool:
-        with self._database.read() as connection:
-            instances = studies.instances(connection, due.study_uid)
-        try:
-            headers = self._headers(instances)
-        except ArchiveError as error:
-            _log.error("study.postponed", study_uid=due.study_uid, reason=str(error))
-            with self._database.write() as connection:
-                return studies.postpone(connection, due, _AWAY_SECONDS)
-        unreadable = len(instances) - len(headers)
-        by_uid = {each.sop_instance_uid: each for each in instances}
-        routes = self._routes(headers)
-        with self._database.write() as connection:
-            if not studies.take(connection, due):
-                return False
-            for ref, routed in routes.items():
-                if routed.fitting:
-                    fitting = [by_uid[uid] for uid in routed.fitting]
-                    jobs.enqueue(connection, due.study_uid, ref, fitting)
-                else:
-                    reason = _why_not(routed.reason, len(headers), unreadable)
-                    jobs.skip(connection, due.study_uid, ref, instances, reason)
-        for ref, routed in routes.items():
-            _log.info(
-                "study.routed",
-                study_uid=due.study_uid,
-                model=ref.name,
-                images=len(routed.fitting),
-                reason=routed.reason,
-                unreadable=unreadable,
-            )
-        return True
-
-    def _routes(self, headers: Sequence[Dataset]) -> dict[ModelRef, Routed]:
-        """What each model reads; of a head CT the chest model has nothing to say.
-
-        Only where no model reads the study's modality does each say so.
-        """
-        routes = {ref: routing.route(model.package, headers) for ref, model in self._models.items()}
-        concerned = {ref: routed for ref, routed in routes.items() if routed.concerned}
-        return concerned or routes
-
-    def _headers(self, instances: Sequence[StoredInstance]) -> list[Dataset]:
-        headers = []
-        for each in instances:
-            try:
-                path = self._archive.full_path(each.path)
-                headers.append(read_file(path, routing.ELEMENTS))
             except PixelError as error:
-                _log.error(
-                    "instance.unreadable",
-                    sop_instance_uid=each.sop_instance_uid,
-                    reason=str(error),
-                )
-        return headers
+                self._fail(claim, error.reason, retryable=error.retryable)
+            except (ReadingError, SourceError) as error:
+                retryable = isinstance(error, ReadingError) and error.retryable
+                self._fail(claim, Reason("{error}", error=error), retryable=retryable)
+            except Exception as error:  # noqa: BLE001 - a fault of ours must not stop the queue
+                reason = Reason("internal error at {place}", place=where(error))
+                self._fail(claim, reason, retryable=True)
+        return 1
 
     def _read(self, claim: Claim) -> None:
         model = self._models[claim.model]
+        manifest = model.package.manifest
         watch = _Stopwatch()
         with self._database.read() as connection:
             inputs = jobs.inputs(connection, claim.job_id)
-            replaced = outbox.delivered_before(connection, claim, _REPORTS)
         with watch.stage("decode"):
-            sources = [read_file(self._archive.full_path(path)) for _, path in inputs]
-            sources.sort(key=_place_in_study)
-            seen = study.decode(model.package.manifest, sources)
+            seen = study.load(manifest, [self._archive.full_path(path) for _, path in inputs])
         with watch.stage("inference"):
             reading = study.read(model, seen)
+            left = (*from_record(claim.not_assessed), *reading.not_assessed)
+            reading = replace(reading, not_assessed=left)
+        profiles, why_not = addressed(self._settings.profiles, reading)
         with watch.stage("results"):
-            pictures = study.shown(model.package.manifest, sources, seen, reading)
+            pictures = study.shown(manifest, seen, reading)
             # The job's own time, so that a job that ran twice makes the same bytes.
             when = datetime.fromtimestamp(claim.created_at, UTC).astimezone()
-            results = build_results(
-                sources,
-                pictures,
-                reading,
-                when=when,
-                predecessors=[read_file(self._archive.full_path(path)) for path in replaced],
-            )
+            replaced = partial(self._replaced, claim)
+            made, letters = build(profiles, seen.sources, pictures, reading, when, replaced)
         with watch.stage("store"):
             with self._database.read() as connection:
-                new = [
-                    each
-                    for each in results.objects
-                    # The overlay of an image that was read before is there already.
-                    if not outbox.own_instance(connection, str(each.dataset.SOPInstanceUID))
-                ]
-            stored = [self._store(claim, each) for each in new]
+                # The overlay of an image that was read before is there already.
+                new = [each for each in made if not outbox.own_instance(connection, each.uid)]
+                letters = [each for each in letters if not outbox.posted(connection, each)]
+            path_of = partial(self._archive.result_path, claim.job_id, claim.attempt)
+            stored = store(self._archive, path_of, new)
             with self._database.write() as connection:
-                jobs.finish(connection, claim, _priority(reading))
-                outbox.post(connection, claim, stored, self._settings.destinations)
+                jobs.finish(connection, claim, _priority(reading), why_not)
+                outbox.post(connection, claim.job_id, stored, letters)
         _log.info(
             "job.done",
             job_id=claim.job_id,
             study_uid=claim.study_uid,
             model=claim.model.name,
-            images=len(sources),
+            images=len(seen.sources),
             objects=len(stored),
             urgent=reading.urgency.urgent if reading.urgency else None,
             **watch.seconds,
         )
 
-    def _store(self, claim: Claim, result: ResultObject) -> StoredResult:
-        uid = str(result.dataset.SOPInstanceUID)
-        path = self._archive.result_path(claim.job_id, claim.attempt, uid)
-        try:
-            size = self._archive.write(path, [to_bytes(result.dataset)])
-        except OSError as error:
-            raise ArchiveError(f"results cannot be written: {error.strerror}") from error
-        return StoredResult(
-            kind=result.kind.value,
-            number=result.number,
-            rank=result.rank,
-            sop_class_uid=str(result.dataset.SOPClassUID),
-            sop_instance_uid=uid,
-            path=path,
-            size=size,
-        )
+    def _replaced(self, claim: Claim, style: str) -> list[Dataset]:
+        """Return the reports of the study's last reading, which those of this one replace."""
+        with self._database.read() as connection:
+            paths = outbox.delivered_before(connection, claim, _REPORTS, style)
+        return [read_header(self._archive.full_path(path)) for path in paths]
 
     def _postpone(self, claim: Claim, reason: str) -> None:
         _log.error("job.postponed", job_id=claim.job_id, study_uid=claim.study_uid, reason=reason)
         with suppress(LeaseLost), self._database.write() as connection:
             jobs.postpone(connection, claim, reason, _AWAY_SECONDS)
 
-    def _fail(self, claim: Claim, reason: str, *, retryable: bool) -> None:
+    def _fail(self, claim: Claim, reason: Reason, *, retryable: bool) -> None:
         policy = self._settings.retry if retryable else None
         try:
             with self._database.write() as connection:
@@ -296,15 +230,18 @@ class Worker:
             state=state.value,
             reason=reason,
         )
+        if state is JobState.DEAD:
+            self._tell_of(Buried(claim.job_id, claim.study_uid, claim.model), reason)
 
-
-def _place_in_study(image: Dataset) -> tuple[int, int, str]:
-    """Order of images as a viewer shows them; what states no number comes first."""
-    uid = str(image.SOPInstanceUID)
-    try:
-        return int(image.get("SeriesNumber") or 0), int(image.get("InstanceNumber") or 0), uid
-    except (ValueError, TypeError):  # values are parsed on access
-        return 0, 0, uid
+    def _tell_of(self, dead: Buried, reason: Reason) -> None:
+        """Send a notice of a job that was given up, where a destination wants one."""
+        with self._database.read() as connection:
+            instances = studies.instances(connection, dead.study_uid)
+        model = self._models.get(dead.model)
+        algorithm = unknown_model(dead.model) if model is None else model.package.algorithm
+        post = self._notices.make(dead.study_uid, instances, [(algorithm, reason)])
+        with self._database.write() as connection:
+            outbox.post(connection, dead.job_id, post.results, post.letters)
 
 
 class _Stopwatch:
@@ -325,10 +262,3 @@ def _priority(reading: Reading) -> int | None:
     if reading.urgency is None or reading.urgency.urgent is False:
         return None
     return jobs.URGENT if reading.urgency.urgent else jobs.UNDECIDED
-
-
-def _why_not(reason: str, readable: int, unreadable: int) -> str:
-    lost = f"{unreadable} archived file{'s' if unreadable > 1 else ''} cannot be read"
-    if not readable:
-        return lost
-    return f"{reason}; {lost}" if unreadable else reason

@@ -16,6 +16,7 @@ from db.archive import Archive
 from db.engine import Database
 from db.retry import RetryPolicy
 from db.studies import StoredInstance
+from inference.addressing import Profile
 from inference.package import read_package
 from inference.worker import Worker, WorkerSettings
 from tests.dicomfiles import STUDY, as_file
@@ -40,15 +41,13 @@ class Node:
         packages: Sequence[Path] = (),
         archive: Archive | None = None,
         lease: float = 30.0,
-        destinations: tuple[str, ...] = ("pacs",),
+        profiles: tuple[Profile, ...] = (Profile(destination="pacs"),),
     ) -> Worker:
         """A worker with the tiny model, or with the given one or ones."""
         tiny = self.folder / "models" / "tiny"
         if package is None and not packages and not tiny.exists():
             write_package(tiny.parent)
-        settings = WorkerSettings(
-            owner=owner, destinations=destinations, lease_seconds=lease, retry=TWICE
-        )
+        settings = WorkerSettings(owner=owner, profiles=profiles, lease_seconds=lease, retry=TWICE)
         read = [read_package(each) for each in packages or [package or tiny]]
         return Worker(settings, self.database, archive or self.archive, read)
 
@@ -119,6 +118,12 @@ def named(dataset: Dataset, meaning: str) -> list[Dataset]:
 
 def groups(report: Dataset) -> list[Dataset]:
     return named(report, "Measurement Group")
+
+
+def image_groups(report: Dataset) -> list[Dataset]:
+    """Those that tell of a whole image."""
+    tracking = [(named(each, "Tracking Identifier")[0].TextValue, each) for each in groups(report)]
+    return [group for name, group in tracking if name.startswith("AI image")]
 
 
 def percents(report: Dataset) -> list[str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -133,6 +133,32 @@ class Log(_Section):
     json_lines: bool = False
 
 
+Kind = Literal["sr", "text", "sc", "gsps", "kos", "seg", "pdf", "pm"]
+ReportClass = Literal["comprehensive-3d", "comprehensive", "enhanced", "basic-text"]
+
+
+class Results(_Section):
+    """``[destination.results]``: what a destination gets, and how it looks."""
+
+    send: list[Kind] = ["sr", "text", "sc"]
+    language: Literal["en", "ja", "fr"] = "en"
+    fallback: list[ReportClass] = ["comprehensive-3d", "comprehensive", "enhanced", "basic-text"]
+    banner: str = Field(default="", max_length=64)
+    series_numbers: dict[Kind | Literal["notice"], Annotated[int, Field(ge=1, le=99_999)]] = {}
+    negatives: bool = True
+    not_processed: bool = False
+    key_images: Literal["of-interest", "for-research"] = "of-interest"
+
+    @field_validator("send", "fallback")
+    @classmethod
+    def _each_once(cls, value: list[str]) -> list[str]:
+        if not value:
+            raise ValueError("must name at least one")
+        if len(set(value)) < len(value):
+            raise ValueError("must name each only once")
+        return value
+
+
 class Destination(_Section):
     """``[[destination]]``: a PACS that gets the results."""
 
@@ -140,6 +166,7 @@ class Destination(_Section):
     ae_title: AETitle
     host: str = Field(min_length=1)
     port: Port
+    results: Results = Results()
 
 
 class Settings(BaseSettings):

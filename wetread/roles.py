@@ -46,12 +46,13 @@ def work(settings: Settings, stop: threading.Event) -> None:
     """Run one worker."""
     from inference.package import find_packages
     from inference.worker import Worker, WorkerSettings
+    from wetread.profiles import profile
 
     packages = find_packages(settings.models.folders, settings.models.disabled)
     worker = Worker(
         WorkerSettings(
             owner=owner("work"),
-            destinations=tuple(each.name for each in settings.destination),
+            profiles=tuple(profile(each) for each in settings.destination),
             lease_seconds=settings.worker.lease_seconds,
             retry=RetryPolicy(
                 attempts=settings.worker.attempts,

@@ -46,4 +46,15 @@ name = "pacs"
 ae_title = "ORTHANC"
 host = "127.0.0.1"
 port = 4242
+
+[destination.results]             # what this destination gets
+send = ["sr", "text", "sc"]       # and: gsps, kos, seg, pdf, pm; see docs/results.md
+language = "en"                   # en, ja, fr
+# The report goes as the first of these that is accepted; basic-text only without "text" above.
+fallback = ["comprehensive-3d", "comprehensive", "enhanced", "basic-text"]
+banner = ""                       # in the overlay's upper band instead of the notice
+series_numbers = {}               # { sc = 901, text = 902, sr = 903, ... } are the defaults
+negatives = true                  # false: nothing is sent of what is called normal
+not_processed = false             # true: a notice says why a study was not read
+key_images = "of-interest"        # or for-research: the title of kos
 """

@@ -16,6 +16,7 @@ from db.outbox import StoredResult
 from db.retry import RetryPolicy
 from db.schema import JOB_MOVES, JobState
 from db.studies import Arrival, StoredInstance
+from tests.mail import letters
 
 RETRY = RetryPolicy(attempts=3, first_seconds=0.0, longest_seconds=0.0)
 MODEL = ModelRef("cxr-covid", "1")
@@ -52,7 +53,8 @@ def queue(database: Database, study: str = "1.2.3", priority: int = 0) -> int:
 
 def claim(database: Database, owner: str = "w1", lease: float = 30.0) -> jobs.Claim | None:
     with database.write() as connection:
-        return jobs.claim(connection, owner, [MODEL], lease, RETRY)
+        jobs.reclaim(connection, RETRY)
+        return jobs.claim(connection, owner, [MODEL], lease)
 
 
 def claimed(database: Database, owner: str = "w1", lease: float = 30.0) -> jobs.Claim:
@@ -208,17 +210,18 @@ def test_finish_posts_results_in_the_same_transaction(database: Database) -> Non
     job_id = queue(database)
     work = claimed(database)
     result = StoredResult(
-        kind="sr", number=1, rank=0, sop_class_uid="1.2", sop_instance_uid="2.25.1",
+        kind="sr", number=1, rank=0, style="", sop_class_uid="1.2", sop_instance_uid="2.25.1",
         path="results/x.dcm", size=5,
     )  # fmt: skip
     with pytest.raises(RuntimeError), database.write() as connection:
         jobs.finish(connection, work)
-        outbox.post(connection, work, [result], ["pacs"])
+        outbox.post(connection, work.job_id, [result], letters("pacs", [result]))
         raise RuntimeError("power cut")
     assert state(database, job_id) is JobState.RUNNING
     with database.write() as connection:
         jobs.finish(connection, work)
-        outbox.post(connection, work, [result], ["pacs", "archive"])
+        both = [*letters("pacs", [result]), *letters("archive", [result])]
+        outbox.post(connection, work.job_id, [result], both)
     with database.read() as connection:
         shown = stats.job(connection, job_id)
         assert outbox.own_instance(connection, "2.25.1")
@@ -231,7 +234,7 @@ def test_failure_retries_with_a_cap(database: Database) -> None:
     job_id = queue(database)
     for expected in (JobState.QUEUED, JobState.QUEUED, JobState.DEAD):
         with database.write() as connection:
-            work = jobs.claim(connection, "w1", [MODEL], 30, RETRY)
+            work = jobs.claim(connection, "w1", [MODEL], 30)
             assert work is not None
             assert jobs.fail(connection, work, "out of memory", RETRY) is expected
     assert state(database, job_id) is JobState.DEAD
@@ -244,7 +247,7 @@ def test_backoff_delays_the_next_claim(database: Database) -> None:
     queue(database)
     slow = RetryPolicy(attempts=3, first_seconds=60, longest_seconds=60)
     with database.write() as connection:
-        work = jobs.claim(connection, "w1", [MODEL], 30, slow)
+        work = jobs.claim(connection, "w1", [MODEL], 30)
         assert work is not None
         jobs.fail(connection, work, "busy", slow)
     assert claim(database) is None
@@ -253,7 +256,7 @@ def test_backoff_delays_the_next_claim(database: Database) -> None:
 def test_an_error_no_retry_can_mend_is_dead_at_once(database: Database) -> None:
     job_id = queue(database)
     with database.write() as connection:
-        work = jobs.claim(connection, "w1", [MODEL], 30, RETRY)
+        work = jobs.claim(connection, "w1", [MODEL], 30)
         assert work is not None
         assert jobs.fail(connection, work, "no pixels", None) is JobState.DEAD
     assert state(database, job_id) is JobState.DEAD
@@ -358,6 +361,6 @@ def test_two_receivers_record_the_same_new_study_at_once(database: Database) -> 
 def test_a_job_waits_for_a_worker_that_has_its_model(database: Database) -> None:
     queue(database)
     with database.write() as connection:
-        assert jobs.claim(connection, "w1", [ModelRef(MODEL.name, "2")], 30, RETRY) is None
-        assert jobs.claim(connection, "w1", [], 30, RETRY) is None
+        assert jobs.claim(connection, "w1", [ModelRef(MODEL.name, "2")], 30) is None
+        assert jobs.claim(connection, "w1", [], 30) is None
     assert claim(database) is not None

@@ -14,6 +14,7 @@ from db.outbox import Parcel, StoredResult
 from db.retry import RetryPolicy
 from db.schema import DeliveryState
 from db.studies import StoredInstance
+from tests.mail import letters
 
 RETRY = RetryPolicy(attempts=2, first_seconds=0.0, longest_seconds=0.0)
 
@@ -29,18 +30,18 @@ def job_id(database: Database) -> int:
     with database.write() as connection:
         studies.record(connection, instance, 0)
         jobs.enqueue(connection, "1.2.3", ModelRef("m", "1"), [instance])
-        work = jobs.claim(connection, "w", [ModelRef("m", "1")], 30, RETRY)
+        work = jobs.claim(connection, "w", [ModelRef("m", "1")], 30)
         assert work is not None
         jobs.finish(connection, work)
         results = [result("sr", 0), result("sr", 1), result("sc", 0)]
-        outbox.post(connection, work, results, ["pacs"])
+        outbox.post(connection, work.job_id, results, letters("pacs", results))
     return work.job_id
 
 
 def result(kind: str, rank: int) -> StoredResult:
     uid = f"2.25.{len(kind)}{ord(kind[1])}{rank}"
     return StoredResult(
-        kind=kind, number=1, rank=rank, sop_class_uid=f"1.2.{rank}", sop_instance_uid=uid,
+        kind=kind, number=1, rank=rank, style="", sop_class_uid=f"1.2.{rank}", sop_instance_uid=uid,
         path=f"results/{uid}.dcm", size=1,
     )  # fmt: skip
 
@@ -161,10 +162,11 @@ def test_deliveries_of_an_urgent_job_are_claimed_before_older_ones(
     with database.write() as connection:
         studies.record(connection, instance, 0)
         jobs.enqueue(connection, "9.2.3", ModelRef("m", "1"), [instance])
-        work = jobs.claim(connection, "w", [ModelRef("m", "1")], 30, RETRY)
+        work = jobs.claim(connection, "w", [ModelRef("m", "1")], 30)
         assert work is not None
         jobs.finish(connection, work, jobs.URGENT)
-        outbox.post(connection, work, [result("sr", 0)], ["pacs"])
+        results = [result("sr", 0)]
+        outbox.post(connection, work.job_id, results, letters("pacs", results))
     assert [each.job_id for each in claim(database, limit=1)] == [work.job_id]
     assert [each.job_id for each in claim(database)] == [job_id, job_id]
     with database.read() as connection:

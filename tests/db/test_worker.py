@@ -15,11 +15,12 @@ from db import jobs, stats, studies
 from db.archive import Archive
 from db.engine import Database
 from db.schema import Job
+from inference.addressing import Profile
 from inference.errors import ManifestError
 from tests.dicomfiles import PATIENT, PATIENT_ID, STUDY, as_file, image
 from tests.tinygraph import Fault
 from tests.tinymodel import write_package
-from tests.worknode import TWICE, Node, groups, named, percents, read_all, report_of
+from tests.worknode import TWICE, Node, image_groups, named, percents, read_all, report_of
 
 # What does not depend on the kind of database is tried on one.
 ON_SQLITE = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
@@ -32,7 +33,7 @@ def node(database: Database, tmp_path: Path) -> Node:
 
 def test_a_due_study_becomes_a_done_job_with_results_and_deliveries(node: Node) -> None:
     node.receive(image())
-    worker = node.worker(destinations=("pacs", "archive"))
+    worker = node.worker(profiles=(Profile(destination="pacs"), Profile(destination="archive")))
     assert worker.route_due() == 1
     assert worker.route_due() == 0
     (queued,) = node.jobs()
@@ -59,7 +60,7 @@ def test_the_report_says_what_the_model_says(node: Node) -> None:
     node.receive(image())  # bright
     read_all(node.worker())
     report = report_of(node, node.jobs()[0])
-    (group,) = groups(report)
+    (group,) = image_groups(report)
     assert named(group, "Finding")[0].ConceptCodeSequence[0].CodeMeaning == "Pneumonia"
     assert named(group, "Normality")[0].ConceptCodeSequence[0].CodeMeaning == "Abnormal"
     assert named(group, "Algorithm Name")[0].TextValue == "tiny"
@@ -70,7 +71,7 @@ def test_the_report_says_what_the_model_says(node: Node) -> None:
 @ON_SQLITE
 def test_without_destinations_results_are_kept(node: Node) -> None:
     node.receive(image())
-    read_all(node.worker(destinations=()))
+    read_all(node.worker(profiles=()))
     (job,) = node.jobs()
     assert job["state"] == "done"
     assert job["deliveries"] == []
@@ -86,7 +87,7 @@ def test_several_fitting_images_are_one_job_and_one_report(node: Node) -> None:
     assert job["inputs"] == [f"{STUDY}.1.{number}" for number in (1, 2, 3)]
     overlays = [each["number"] for each in job["results"] if each["kind"] == "sc"]
     assert overlays == [1, 2, 3]
-    assert len(groups(report_of(node, job))) == 3
+    assert len(image_groups(report_of(node, job))) == 3
 
 
 def test_what_fits_no_model_is_skipped_with_its_reason(node: Node) -> None:

@@ -38,6 +38,7 @@ from delivery.associate import NoAssociation, Peer
 from delivery.courier import Courier, CourierSettings
 from delivery.cstore import CStoreDestination
 from delivery.send import echo, send
+from tests.mail import letters
 from tools.ports import free_port
 
 RETRY = RetryPolicy(attempts=2, first_seconds=0.0, longest_seconds=0.0)
@@ -135,6 +136,7 @@ def job_id(database: Database, archive: Archive) -> int:
                 kind=kind,
                 number=1,
                 rank=rank,
+                style="",
                 sop_class_uid=sop_class,
                 sop_instance_uid=dataset.SOPInstanceUID,
                 path=path,
@@ -144,10 +146,10 @@ def job_id(database: Database, archive: Archive) -> int:
     with database.write() as connection:
         studies.record(connection, source, 0)
         jobs.enqueue(connection, "1.2.3", ModelRef("m", "1"), [source])
-        work = jobs.claim(connection, "w", [ModelRef("m", "1")], 30, RETRY)
+        work = jobs.claim(connection, "w", [ModelRef("m", "1")], 30)
         assert work is not None
         jobs.finish(connection, work)
-        outbox.post(connection, work, results, ["pacs"])
+        outbox.post(connection, work.job_id, results, letters("pacs", results))
     return work.job_id
 
 

@@ -22,6 +22,7 @@ from db.retry import RetryPolicy
 from db.studies import StoredInstance
 from inference.package import find_packages
 from tests.dicomfiles import PATIENT, as_file, image
+from tests.mail import letters
 from tests.tinygraph import Fault
 from tests.tinymodel import write_package
 from tools.ports import free_port
@@ -97,7 +98,7 @@ def add_study(database: Database, number: int = 1) -> str:
 
 def claim(database: Database) -> jobs.Claim:
     with database.write() as connection:
-        claimed = jobs.claim(connection, "w", [MODEL], 30, RETRY)
+        claimed = jobs.claim(connection, "w", [MODEL], 30)
     assert claimed is not None
     return claimed
 
@@ -114,12 +115,12 @@ def add_done_job(database: Database, number: int = 1) -> jobs.Claim:
     add_study(database, number)
     work = claim(database)
     result = StoredResult(
-        kind="sr", number=1, rank=0, sop_class_uid="1.2.9", sop_instance_uid="2.25.9",
+        kind="sr", number=1, rank=0, style="", sop_class_uid="1.2.9", sop_instance_uid="2.25.9",
         path="results/x.dcm", size=7,
     )  # fmt: skip
     with database.write() as connection:
         jobs.finish(connection, work)
-        outbox.post(connection, work, [result], ["pacs"])
+        outbox.post(connection, work.job_id, [result], letters("pacs", [result]))
     return work
 
 

@@ -172,7 +172,7 @@ def test_the_pictures_of_shown_slices_are_in_their_own_window(model: Model) -> N
     manifest = model.package.manifest
     seen = decode(manifest, slices)
     reading = read(model, seen)
-    pictures = shown(manifest, slices, seen, reading)
+    pictures = shown(manifest, seen, reading)
     assert set(pictures) == {each.sop_instance_uid for each in reading.images}
     for each in pictures.values():
         assert 0 < each[32, 32] < 128  # blood is grey in a bone window, white in the model's

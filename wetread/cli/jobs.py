@@ -26,7 +26,7 @@ _COLUMNS = (
     "finished_at",
     "reason",
 )
-_RESULT_COLUMNS = ("kind", "number", "rank", "sop_class_uid", "sop_instance_uid", "path")
+_RESULT_COLUMNS = ("kind", "number", "rank", "style", "sop_class_uid", "sop_instance_uid", "path")
 _DELIVERY_COLUMNS = ("destination", "kind", "number", "state", "attempts", "sent_at", "reason")
 
 JobId = Annotated[
@@ -76,9 +76,12 @@ def retry_job(job_id: JobId, config: ConfigOption = None, as_json: JsonOption = 
     """Queue a dead or cancelled job again; of a done job, its dead and refused deliveries."""
     database = open_database(load(config))
     with database.write() as connection:
-        if jobs.state_of(connection, job_id) is JobState.DONE:
+        state = jobs.state_of(connection, job_id)
+        if state in (JobState.DONE, JobState.SKIPPED):
             if outbox.retry(connection, job_id) == 0:
-                raise IllegalMove(f"job {job_id} is done and no delivery of it is dead or refused")
+                raise IllegalMove(
+                    f"job {job_id} is {state} and no delivery of it is dead or refused"
+                )
         else:
             jobs.retry(connection, job_id)
         row = stats.job(connection, job_id)

@@ -1,0 +1,141 @@
+"""Turns a due study into one job per fitting model, or a reason why not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import structlog
+from pydicom import Dataset
+
+from db import jobs, outbox, studies
+from db.archive import Archive
+from db.engine import Database
+from db.jobs import ModelRef
+from db.studies import DueStudy, StoredInstance
+from inference import routing
+from inference.errors import ArchiveError, PixelError
+from inference.files import read_file
+from inference.notices import Notices
+from inference.package import Package
+from inference.passed_over import to_record
+from inference.routing import Routed
+from sr.findings import NotAssessed
+from sr.reasons import Reason
+
+_log = structlog.get_logger(__name__)
+_AWAY_SECONDS = 30.0
+
+
+class Intake:
+    """Routes studies.
+
+    Parameters
+    ----------
+    database, archive
+        The surroundings.
+    packages
+        The models there are, by name and version.
+    notices
+        Says why a study was not processed.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        archive: Archive,
+        packages: Mapping[ModelRef, Package],
+        notices: Notices,
+    ) -> None:
+        self._database = database
+        self._archive = archive
+        self._packages = packages
+        self._notices = notices
+
+    def route(self, due: DueStudy) -> bool:
+        """Route one study; False if another worker has, or it has to wait."""
+        with self._database.read() as connection:
+            instances = studies.instances(connection, due.study_uid)
+        try:
+            headers = self._headers(instances)
+        except ArchiveError as error:
+            _log.error("study.postponed", study_uid=due.study_uid, reason=str(error))
+            with self._database.write() as connection:
+                return studies.postpone(connection, due, _AWAY_SECONDS)
+        lost = _lost(len(instances) - len(headers))
+        routes = self._routes(headers)
+        if not self._record(due, instances, routes, lost):
+            return False
+        for ref, routed in routes.items():
+            _log.info(
+                "study.routed",
+                study_uid=due.study_uid,
+                model=ref.name,
+                images=len(routed.fitting),
+                reason=routed.reason,
+                unreadable=len(instances) - len(headers),
+            )
+        return True
+
+    def _headers(self, instances: Sequence[StoredInstance]) -> list[Dataset]:
+        headers = []
+        for each in instances:
+            try:
+                path = self._archive.full_path(each.path)
+                headers.append(read_file(path, routing.ELEMENTS))
+            except PixelError as error:
+                _log.error(
+                    "instance.unreadable",
+                    sop_instance_uid=each.sop_instance_uid,
+                    reason=str(error),
+                )
+        return headers
+
+    def _routes(self, headers: Sequence[Dataset]) -> dict[ModelRef, Routed]:
+        """What each model reads; of a head CT the chest model has nothing to say.
+
+        Only where no model reads the study's modality does each say so.
+        """
+        routes = {ref: routing.route(each, headers) for ref, each in self._packages.items()}
+        concerned = {ref: routed for ref, routed in routes.items() if routed.concerned}
+        return concerned or routes
+
+    def _record(
+        self,
+        due: DueStudy,
+        instances: Sequence[StoredInstance],
+        routes: Mapping[ModelRef, Routed],
+        lost: tuple[NotAssessed, ...],
+    ) -> bool:
+        """Write jobs, reasons, and the notice that tells them, in one transaction."""
+        by_uid = {each.sop_instance_uid: each for each in instances}
+        reasons = {ref: _why_not(each, lost) for ref, each in routes.items() if not each.fitting}
+        told = [(self._packages[ref].algorithm, each) for ref in reasons for each in reasons[ref]]
+        post = self._notices.make(due.study_uid, instances, told)
+        with self._database.write() as connection:
+            if not studies.take(connection, due):
+                return False
+            skipped = []
+            for ref, routed in routes.items():
+                if routed.fitting:
+                    fitting = [by_uid[uid] for uid in routed.fitting]
+                    left = to_record([*routed.passed_over, *lost])
+                    jobs.enqueue(connection, due.study_uid, ref, fitting, not_assessed=left)
+                else:
+                    reason = "; ".join(reasons[ref])
+                    skipped.append(jobs.skip(connection, due.study_uid, ref, instances, reason))
+            said_now = [each for each in skipped if each is not None]
+            if said_now:
+                outbox.post(connection, said_now[0], post.results, post.letters)
+        return True
+
+
+def _lost(count: int) -> tuple[NotAssessed, ...]:
+    if not count:
+        return ()
+    reason = Reason("{count} archived file{s} cannot be read", count=count, s="s"[: count - 1])
+    return (NotAssessed(images=count, reason=reason),)
+
+
+def _why_not(routed: Routed, lost: Sequence[NotAssessed]) -> list[Reason]:
+    reasons = [each.reason for each in (*routed.passed_over, *lost)]
+    return reasons or [routing.NO_IMAGES]
