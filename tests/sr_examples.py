@@ -74,6 +74,8 @@ def radiograph(number: int = 1) -> Dataset:
     source.PhotometricInterpretation = "MONOCHROME2"
     source.Rows, source.Columns = 300, 240
     source.BitsAllocated, source.BitsStored = 16, 12
+    source.PixelRepresentation = 0
+    source.WindowCenter, source.WindowWidth = "2047.5", "4095"
     source.ImagerPixelSpacing = ["0.143", "0.143"]
     return source
 
@@ -85,6 +87,7 @@ def computed_radiograph() -> Dataset:
     source.Modality = "CR"
     source.PhotometricInterpretation = "MONOCHROME1"
     source.PixelSpacing = ["0.2", "0.2"]
+    source.WindowCenter, source.WindowWidth = ["1800", "900"], ["2600", "400"]
     source.LossyImageCompression = "01"
     del source.PatientOrientation
     return source
@@ -108,6 +111,8 @@ def bare() -> Dataset:
         "BodyPartExamined",
         "ViewPosition",
         "ImagerPixelSpacing",
+        "WindowCenter",
+        "WindowWidth",
     ]:
         delattr(source, name)
     return source
@@ -164,6 +169,8 @@ def ct_slice(number: int = 1) -> Dataset:
     source.ImageOrientationPatient = ["1", "0", "0", "0", "0.96", "-0.28"]
     source.PixelSpacing = ["0.5", "0.45"]
     source.SliceThickness = "5"
+    source.RescaleSlope, source.RescaleIntercept, source.RescaleType = "1", "-1024", "HU"
+    source.WindowCenter, source.WindowWidth = ["40", "400"], ["80", "2000"]
     source.Rows, source.Columns = 256, 256
     return source
 

@@ -1,8 +1,8 @@
 """What result objects must satisfy: other people's validators, and this project's own rules.
 
 Every function returns the problems it found, as text; an empty list means none. The rules were
-collected by trying objects in viewers and archives: their identifiers (S, G, C, R, I) stand in the
-messages.
+collected by trying objects in viewers and archives: their identifiers (S, G, C, and one letter for
+each kind) stand in the messages.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -18,7 +18,15 @@ from pydicom import Dataset, dcmread
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataelem import RawDataElement
 from pydicom.tag import Tag
-from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import (
+    UID,
+    EncapsulatedPDFStorage,
+    ExplicitVRLittleEndian,
+    GrayscaleSoftcopyPresentationStateStorage,
+    ImplicitVRLittleEndian,
+    KeyObjectSelectionDocumentStorage,
+    SecondaryCaptureImageStorage,
+)
 
 PIXELMED = Path("/usr/share/java/pixelmed.jar")
 _JAVA = (  # Java's XPath limits are below what the templates need
@@ -37,6 +45,10 @@ _PIXELMED_FAULTS = re.compile(
 )
 # PS3.5 section 6.2: text whose bytes depend on Specific Character Set
 _TEXT_VRS = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
+# What every result says, in the languages that there are
+_NOTICE = re.compile(
+    "not for diagnosis|診断には使用しない|pas (utiliser )?pour le diagnostic", re.IGNORECASE
+)
 
 _COPIED = [
     "PatientName",
@@ -87,6 +99,25 @@ def dcm2pnm(path: Path) -> list[str]:
     return [] if output.returncode == 0 else [f"dcm2pnm: {output.stderr}"]
 
 
+def dcmpschk(path: Path) -> list[str]:
+    """Check a presentation state with DCMTK."""
+    output = _run("dcmpschk", str(path))
+    # It looks at text byte by byte, and takes letters in UTF-8 for forbidden ones: what it says of
+    # those is not counted.
+    text = output.stdout + output.stderr
+    faults = [each for each in text.split("Error:")[1:] if each.isascii()]
+    passed = "Test passed" in text or "Error:" in text
+    return [f"dcmpschk: {each}" for each in faults] or ([] if passed else [f"dcmpschk: {text}"])
+
+
+def pdfinfo(path: Path) -> list[str]:
+    """Let DCMTK take the document out, and poppler open it."""
+    with TemporaryDirectory() as folder:
+        document = f"{folder}/document.pdf"
+        outputs = [_run("dcm2pdf", str(path), document), _run("pdfinfo", document)]
+    return [f"pdfinfo: {each.stderr}" for each in outputs if each.returncode or each.stderr]
+
+
 def pixelmed(path: Path) -> list[str]:
     """Check the document against its templates with PixelMed (seconds per document)."""
     validator = "com.pixelmed.validate.DicomSRValidator"
@@ -105,8 +136,10 @@ def rule_violations(path: Path, source_path: Path) -> list[str]:
     """Check one result object against the image that it was made from."""
     result, source = dcmread(path), dcmread(source_path, stop_before_pixels=True)
     problems = [*_copied(dcmread(path), source), *_general(result, source), *_coded(result)]
-    problems += _secondary_capture(result, source) if "Rows" in result else _report(result)
-    return problems
+    modality, rules = _KINDS.get(result.SOPClassUID, _REPORT)
+    if result.Modality != modality:
+        problems.append(f"G5: Modality {result.Modality} does not fit the SOP class")
+    return [*problems, *rules(result, source)]
 
 
 def _copied(result: Dataset, source: Dataset) -> Iterator[str]:
@@ -153,8 +186,6 @@ def _general(result: Dataset, source: Dataset) -> Iterator[str]:
         yield f"G3: Series Description {description!r}"
     if not 900 <= int(result.SeriesNumber) <= 999:
         yield f"G4: Series Number {result.SeriesNumber} is not in the 900s"
-    if result.Modality != ("OT" if "Rows" in result else "SR"):
-        yield f"G5: Modality {result.Modality} does not fit the SOP class"
     if not result.get("SoftwareVersions"):
         yield "G6: no Software Versions"
     yield from _equipment(result)
@@ -204,12 +235,20 @@ def concept(item: Dataset) -> str:
     return str(name[0].CodeValue) if name else ""
 
 
-def _report(result: Dataset) -> Iterator[str]:
+def _report(result: Dataset, _source: Dataset) -> Iterator[str]:
+    yield from _document(result)
     flags = (result.CompletionFlag, result.PreliminaryFlag, result.VerificationFlag)
     if flags != ("COMPLETE", "PRELIMINARY", "UNVERIFIED"):
         yield f"R10: flags {flags}"
+    template = result.ContentTemplateSequence[0].TemplateIdentifier
+    if concept(result) == "126000":
+        yield from _measurement_report(result, template)
+
+
+def _document(result: Dataset) -> Iterator[str]:
+    """Rules of everything with a content tree."""
     texts = [item.TextValue for item in walk(result) if item.get("ValueType") == "TEXT"]
-    if not any("not for diagnosis" in text.lower() for text in texts):
+    if not any(_NOTICE.search(text) for text in texts):
         yield "R11: nothing says that this is not for diagnosis"
     if _referenced(result) - _evidence(result):
         yield "R12: an image that is referenced is not in the evidence"
@@ -218,9 +257,6 @@ def _report(result: Dataset) -> Iterator[str]:
     for item in walk(result):
         if item.ValueType == "CONTAINER" and item.ContinuityOfContent != "SEPARATE":
             yield f"R4: container {concept(item)} is not SEPARATE"
-    template = result.ContentTemplateSequence[0].TemplateIdentifier
-    if concept(result) == "126000":
-        yield from _measurement_report(result, template)
 
 
 def _referenced(result: Dataset) -> set[str]:
@@ -352,3 +388,106 @@ def _pixels(result: Dataset) -> Iterator[str]:
     for name in ("WindowCenter", "WindowWidth", "RescaleSlope", "PresentationLUTShape"):
         if name in result:
             yield f"I3: {name} in a colour image"
+
+
+# -- presentation states --
+
+
+def _presentation(result: Dataset, source: Dataset) -> Iterator[str]:
+    inverse = source.PhotometricInterpretation == "MONOCHROME1"
+    if result.PresentationLUTShape != ("INVERSE" if inverse else "IDENTITY"):
+        yield f"P1: Presentation LUT Shape {result.PresentationLUTShape} on another polarity"
+    for name in ("RescaleSlope", "ModalityLUTSequence"):
+        if name in source and name not in result:
+            yield f"P1: {name} is lost"
+    for name in ("WindowCenter", "VOILUTSequence"):
+        if name in source and "SoftcopyVOILUTSequence" not in result:
+            yield f"P2: {name} is lost"
+    if not re.fullmatch("[A-Z0-9 _]{1,16}", result.ContentLabel):
+        yield f"P3: Content Label {result.ContentLabel!r} is no CS"
+    texts = [each for item in result.GraphicAnnotationSequence for each in _texts(item)]
+    if not any(_NOTICE.search(each) for each in texts):
+        yield "R11: nothing says that this is not for diagnosis"
+    layers = {item.GraphicLayer for item in result.GraphicLayerSequence}
+    if layers != {item.GraphicLayer for item in result.GraphicAnnotationSequence}:
+        yield "P4: layers and annotations do not belong together"
+    yield from _drawn_inside(result)
+
+
+def _texts(annotation: Dataset) -> list[str]:
+    return [each.UnformattedTextValue for each in annotation.get("TextObjectSequence", ())]
+
+
+def _drawn_inside(result: Dataset) -> Iterator[str]:
+    """Everything lies on its image; the displayed areas say how large the images are."""
+    sizes = {}
+    for area in result.DisplayedAreaSelectionSequence:
+        for reference in area.get("ReferencedImageSequence") or _all_images(result):
+            uid = reference.ReferencedSOPInstanceUID
+            sizes[uid] = list(area.DisplayedAreaBottomRightHandCorner)
+    for annotation in result.GraphicAnnotationSequence:
+        columns, rows = sizes[annotation.ReferencedImageSequence[0].ReferencedSOPInstanceUID]
+        corners = [
+            [*item.BoundingBoxTopLeftHandCorner, *item.BoundingBoxBottomRightHandCorner]
+            for item in annotation.get("TextObjectSequence", ())
+            if item.BoundingBoxAnnotationUnits == "PIXEL"
+        ]
+        lines = [list(item.GraphicData) for item in annotation.get("GraphicObjectSequence", ())]
+        for data in (*corners, *lines):
+            if min(data) < 0 or max(data[::2]) > columns or max(data[1::2]) > rows:
+                yield "P5: an annotation lies outside its image"
+        if any(data[:2] != data[-2:] for data in lines):
+            yield "P5: a polyline is not closed"
+
+
+def _all_images(result: Dataset) -> list[Dataset]:
+    return [
+        each for item in result.ReferencedSeriesSequence for each in item.ReferencedImageSequence
+    ]
+
+
+# -- key object selections --
+
+
+def _key_images(result: Dataset, _source: Dataset) -> Iterator[str]:
+    yield from _document(result)
+    if concept(result) not in ("113000", "113009"):
+        yield f"K1: archives may hide the images of a selection titled {concept(result)}"
+    images = [item for item in result.ContentSequence if item.ValueType == "IMAGE"]
+    if not images or any("ConceptNameCodeSequence" in item for item in images):
+        yield "K2: no images, or images with a concept name"
+    if _referenced(result) != _evidence(result):
+        yield "K3: the evidence is not the images selected"
+    for name in ("CompletionFlag", "PreliminaryFlag", "VerificationFlag"):
+        if name in result:
+            yield f"K4: {name} belongs to reports"
+
+
+# -- documents --
+
+
+def _pdf(result: Dataset, source: Dataset) -> Iterator[str]:
+    document = result.EncapsulatedDocument
+    if len(document) % 2 or not document.startswith(b"%PDF-"):
+        yield "D1: no PDF of even length"
+    if result.MIMETypeOfEncapsulatedDocument != "application/pdf":
+        yield f"D1: MIME type {result.MIMETypeOfEncapsulatedDocument}"
+    referenced = [
+        each.ReferencedSOPInstanceUID for each in result.get("SourceInstanceSequence", ())
+    ]
+    if source.SOPInstanceUID not in referenced:
+        yield "D2: the source is not among the source instances"
+    if result.BurnedInAnnotation != "YES":
+        yield "D3: a page that names the patient has burned in annotation"
+    if result.VerificationFlag != "UNVERIFIED":
+        yield f"R10: Verification Flag {result.VerificationFlag}"
+
+
+_Rules = Callable[[Dataset, Dataset], Iterator[str]]
+_REPORT: tuple[str, _Rules] = ("SR", _report)
+_KINDS: dict[str, tuple[str, _Rules]] = {
+    SecondaryCaptureImageStorage: ("OT", _secondary_capture),
+    GrayscaleSoftcopyPresentationStateStorage: ("PR", _presentation),
+    KeyObjectSelectionDocumentStorage: ("KO", _key_images),
+    EncapsulatedPDFStorage: ("DOC", _pdf),
+}

@@ -11,6 +11,7 @@ from sr.bundle import Results, build_results
 from sr.document import to_bytes
 from sr.findings import Normality
 from sr.identity import Kind
+from sr.style import DEFAULT_STYLE, LANGUAGES, Style
 from tests import validators
 from tests.sr_examples import (
     READINGS,
@@ -26,11 +27,24 @@ from tests.sr_examples import (
     spot,
 )
 
-_DCMTK_AND_DICOM3TOOLS = validators.missing_tools("dciodvfy", "dsrdump", "dcm2pnm")
+# What reads each kind besides dciodvfy
+_READERS = {
+    Kind.REPORT: validators.dsrdump,
+    Kind.TEXT: validators.dsrdump,
+    Kind.OVERLAY: validators.dcm2pnm,
+    Kind.PRESENTATION: validators.dcmpschk,
+    Kind.KEY_IMAGES: validators.dsrdump,
+}
+_TOOLS = validators.missing_tools("dciodvfy", "dsrdump", "dcm2pnm", "dcmpschk")
+_OTHER_LANGUAGES = [each for each in LANGUAGES if each != DEFAULT_STYLE.language]
+_MATRIX = [
+    *((name, "en") for name in (*SOURCES, *READINGS)),
+    *((name, other) for name in ("bare", "Japanese", *READINGS) for other in _OTHER_LANGUAGES),
+]
 
 
-def _results(name: str) -> Results:
-    """Return the results of one source header, or of one kind of reading."""
+def _results(name: str, language: str = "en") -> Results:
+    """Return all results of one source header, or of one kind of reading."""
     if name in READINGS:
         sources, read = READINGS[name]()
         sources = [received(each) for each in sources]
@@ -38,23 +52,24 @@ def _results(name: str) -> Results:
         sources = [received(SOURCES[name]())]
         read = reading(image_reading(sources[0], heatmap=spot(2, 5), scores=SEVERITY))
     pictures = {str(each.SOPInstanceUID): picture(each) for each in sources}
-    return build_results(sources, pictures, read, when=WHEN)
+    style = Style(language=language)
+    return build_results(sources, pictures, read, when=WHEN, kinds=tuple(_READERS), style=style)
 
 
 def _first_source(name: str) -> Dataset:
     return READINGS[name]()[0][0] if name in READINGS else SOURCES[name]()
 
 
-@pytest.fixture(scope="module", params=[*SOURCES, *READINGS])
+@pytest.fixture(scope="module", params=_MATRIX, ids=" ".join)
 def files(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, list[Path]]:
     """One source image and everything made from it."""
     folder = tmp_path_factory.mktemp("objects")
     source_path = folder / "source.dcm"
-    source_path.write_bytes(as_file(_first_source(request.param)))
+    source_path.write_bytes(as_file(_first_source(request.param[0])))
     paths = []
-    for each in _results(request.param).objects:
+    for each in _results(*request.param).objects:
         paths.append(folder / f"{each.kind.value}-{each.number}-{each.rank}.dcm")
         paths[-1].write_bytes(to_bytes(each.dataset))
     return source_path, paths
@@ -66,23 +81,24 @@ def test_objects_keep_our_rules(files: tuple[Path, list[Path]]) -> None:
     assert found == {path.name: [] for path in paths}
 
 
-@pytest.mark.skipif(bool(_DCMTK_AND_DICOM3TOOLS), reason=_DCMTK_AND_DICOM3TOOLS)
+@pytest.mark.skipif(bool(_TOOLS), reason=_TOOLS)
 def test_objects_pass_the_validators(files: tuple[Path, list[Path]]) -> None:
     for path in files[1]:
-        readable = validators.dcm2pnm if path.name.startswith("sc") else validators.dsrdump
-        assert validators.dciodvfy(path) + readable(path) == [], path.name
+        reader = _READERS[Kind(path.name.partition("-")[0])]
+        assert validators.dciodvfy(path) + reader(path) == [], path.name
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)  # Java starts slowly on a busy machine
 @pytest.mark.skipif(shutil.which("java") is None, reason="not installed: java")
 @pytest.mark.skipif(not validators.PIXELMED.exists(), reason="not installed: PixelMed")
-@pytest.mark.parametrize("kind", [Kind.REPORT, Kind.TEXT])
+@pytest.mark.parametrize("kind", [Kind.REPORT, Kind.TEXT, Kind.KEY_IMAGES])
 @pytest.mark.parametrize("name", ["Japanese", *READINGS])
 def test_reports_follow_their_templates(name: str, kind: Kind, tmp_path: Path) -> None:
     path = tmp_path / "report.dcm"
-    path.write_bytes(to_bytes(_results(name).alternatives(kind)[0].dataset))
-    assert validators.pixelmed(path) == []
+    for each in _results(name).alternatives(kind)[:1]:
+        path.write_bytes(to_bytes(each.dataset))
+        assert validators.pixelmed(path) == []
 
 
 def test_rules_notice_a_broken_object(tmp_path: Path) -> None:
