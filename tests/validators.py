@@ -76,32 +76,32 @@ def missing_tools(*names: str) -> str:
     return f"not installed: {', '.join(missing)}" if missing else ""
 
 
-def _run(*command: str) -> subprocess.CompletedProcess[str]:
+def run(*command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=240)
 
 
 def dciodvfy(path: Path) -> list[str]:
     """Check the object against its IOD with dicom3tools."""
-    output = _run("dciodvfy", "-new", str(path))
+    output = run("dciodvfy", "-new", str(path))
     return [line for line in output.stderr.splitlines() if line.startswith("Error")]
 
 
 def dsrdump(path: Path) -> list[str]:
     """Let DCMTK read and print the document tree."""
-    output = _run("dsrdump", str(path))
+    output = run("dsrdump", str(path))
     return [] if output.returncode == 0 else [f"dsrdump: {output.stderr}"]
 
 
 def dcm2pnm(path: Path) -> list[str]:
     """Let DCMTK decode the pixels."""
     with TemporaryDirectory() as folder:
-        output = _run("dcm2pnm", str(path), f"{folder}/picture.ppm")
+        output = run("dcm2pnm", str(path), f"{folder}/picture.ppm")
     return [] if output.returncode == 0 else [f"dcm2pnm: {output.stderr}"]
 
 
 def dcmpschk(path: Path) -> list[str]:
     """Check a presentation state with DCMTK."""
-    output = _run("dcmpschk", str(path))
+    output = run("dcmpschk", str(path))
     # It looks at text byte by byte, and takes letters in UTF-8 for forbidden ones: what it says of
     # those is not counted.
     text = output.stdout + output.stderr
@@ -114,14 +114,14 @@ def pdfinfo(path: Path) -> list[str]:
     """Let DCMTK take the document out, and poppler open it."""
     with TemporaryDirectory() as folder:
         document = f"{folder}/document.pdf"
-        outputs = [_run("dcm2pdf", str(path), document), _run("pdfinfo", document)]
+        outputs = [run("dcm2pdf", str(path), document), run("pdfinfo", document)]
     return [f"pdfinfo: {each.stderr}" for each in outputs if each.returncode or each.stderr]
 
 
 def pixelmed(path: Path) -> list[str]:
     """Check the document against its templates with PixelMed (seconds per document)."""
     validator = "com.pixelmed.validate.DicomSRValidator"
-    output = _run(*_JAVA, str(PIXELMED), validator, "-checktemplateid", str(path))
+    output = run(*_JAVA, str(PIXELMED), validator, "-checktemplateid", str(path))
     text = output.stdout + output.stderr
     if "validation complete" not in text:
         return [f"PixelMed did not finish: {text[-400:]}"]
