@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
 
+from sr.activation import build_activation_maps
 from sr.document import encoded
 from sr.findings import Reading
 from sr.identity import Kind
@@ -17,6 +18,7 @@ from sr.keyimages import build_key_images
 from sr.overlay import build_overlay
 from sr.presentation import build_presentations
 from sr.report import build_report, fallback_reports
+from sr.segmentation import build_segmentations
 from sr.style import DEFAULT_KINDS, DEFAULT_STYLE, Style
 from sr.text import build_text_report
 
@@ -171,10 +173,24 @@ def _key_images(order: _Order) -> Iterator[ResultObject]:
         yield ResultObject(kind=Kind.KEY_IMAGES, number=1, rank=0, dataset=selection)
 
 
+def _segmentations(order: _Order) -> Iterator[ResultObject]:
+    built = build_segmentations(order.sources, order.reading, when=order.when, style=order.style)
+    for number, each in enumerate(built, start=1):
+        yield ResultObject(kind=Kind.SEGMENTATION, number=number, rank=0, dataset=each)
+
+
+def _activation_maps(order: _Order) -> Iterator[ResultObject]:
+    built = build_activation_maps(order.sources, order.reading, when=order.when, style=order.style)
+    for number, each in enumerate(built, start=1):
+        yield ResultObject(kind=Kind.MAP, number=number, rank=0, dataset=each)
+
+
 _BUILDERS: Mapping[Kind, Callable[[_Order], Iterable[ResultObject]]] = {
     Kind.REPORT: _reports,
     Kind.TEXT: _text_reports,
     Kind.OVERLAY: _overlays,
     Kind.PRESENTATION: _presentations,
     Kind.KEY_IMAGES: _key_images,
+    Kind.SEGMENTATION: _segmentations,
+    Kind.MAP: _activation_maps,
 }

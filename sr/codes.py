@@ -118,6 +118,8 @@ _ACTIONABLE = {
 CURRENT_PROCEDURE_DESCRIPTIONS = _dcm("121064", "Current Procedure Descriptions")
 PROCEDURE_DESCRIPTION = _dcm("121065", "Procedure Description")
 FINDINGS = _dcm("121070", "Findings")
+KEY_IMAGES = _dcm("121180", "Key Images")
+BEST_ILLUSTRATION = _dcm("121080", "Best illustration of finding")
 IMPRESSIONS = _dcm("121072", "Impressions")
 IMPRESSION = _dcm("121073", "Impression")
 RECOMMENDATIONS = _dcm("121074", "Recommendations")
@@ -135,6 +137,7 @@ SOURCE = _sct("260753009", "Source")
 
 # Segmentations and parametric maps (PS3.16 CID 7203, CID 7150)
 SEGMENTED = _dcm("113076", "Segmentation")
+RESAMPLED = _dcm("113085", "Spatial resampling")
 ABNORMAL_STRUCTURE = _sct("49755003", "Morphologically abnormal structure")
 
 # Units
@@ -163,6 +166,11 @@ CT_VIEWS = Code("25045-6", "LN", "CT unspecified body region")
 GEOGRAPHIC_EXTENT = Code("GEO-EXTENT", PRIVATE_SCHEME, "Geographic extent score")
 OPACITY_SCORE = Code("OPACITY-SCORE", PRIVATE_SCHEME, "Opacity score")
 TRIAGE_SCORE = Code("TRIAGE-SCORE", PRIVATE_SCHEME, "Triage score")
+
+
+def language(tag: str, meaning: str) -> Code:
+    """Return a coded language, e.g. ("ja-JP", RFC5646, "Japanese (Japan)")."""
+    return Code(tag, "RFC5646", meaning)
 
 
 def normality(value: Normality) -> Code:
