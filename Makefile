@@ -1,11 +1,12 @@
 # make demo   the main job end to end, on a fresh machine    make test   all tests
 # make check  format, lint, types, import rules, tests       make bench  the benchmarks
+# make pictures  the pictures in the documents, made anew
 VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 STUDY ?=
 
-.PHONY: demo test dev check lint bench clean
+.PHONY: demo test dev check lint pictures bench clean
 
 demo: $(VENV)/.installed
 	@sh tools/packages.sh demo
@@ -17,8 +18,6 @@ test: $(VENV)/.installed-dev
 
 dev: $(VENV)/.installed-dev
 
-dev: $(VENV)/.installed-dev
-
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -26,6 +25,10 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/lint-imports
 
 check: lint test
+
+pictures: $(VENV)/.installed-dev
+	@sh tools/packages.sh test
+	@$(BIN)/python -m tools.pictures
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m bench.latency
@@ -43,4 +46,4 @@ $(VENV)/.installed-dev: pyproject.toml | $(BIN)/python
 	@touch $@ $(VENV)/.installed
 
 clean:
-	rm -rf $(VENV) demo-out .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) demo-out test-artefacts .viewer .mypy_cache .ruff_cache .pytest_cache

@@ -168,16 +168,29 @@ class Viewer:
         """Wait until a pane says this."""
         self.wait_until(lambda: text in self.text(pane), lambda: f"{text!r} in {self.text(pane)!r}")
 
-    def nudge(self, pane: int = 0) -> None:
-        """A drag of a few pixels, after which the viewer draws the annotations anew."""
+    def wait_for_annotation(self, text: str, pane: int = 0) -> None:
+        """Wait until this is drawn on an image.
+
+        The image is dragged a little and back meanwhile, without which the viewer draws what it has
+        just loaded only now and then.
+        """
+
+        def drawn() -> bool:
+            self.pan(3, 2, pane)
+            self.pan(-3, -2, pane)
+            return text in self.text(pane)
+
+        self.wait_until(drawn, lambda: f"{text!r} in {self.text(pane)!r}")
+
+    def pan(self, right: float, down: float, pane: int = 0) -> None:
+        """Drag the image with the middle button, by pixels of the screen."""
         box = self.pane(pane).bounding_box()
         assert box is not None
         x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
         self.page.mouse.move(x, y)
-        self.page.mouse.down()
-        self.page.mouse.move(x + 2, y + 1)
-        self.page.mouse.move(x, y)
-        self.page.mouse.up()
+        self.page.mouse.down(button="middle")
+        self.page.mouse.move(x + right, y + down, steps=3)
+        self.page.mouse.up(button="middle")
 
     def scroll(self, slices: int, pane: int = 0) -> None:
         """Turn the mouse wheel by so many slices; negative is back."""

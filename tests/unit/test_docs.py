@@ -110,10 +110,10 @@ def test_the_series_are_listed() -> None:
 def test_the_readme_opens_with_the_job_the_picture_and_the_two_commands() -> None:
     opening = read("README.md")[:1500]
     assert (
-        opening.index("# wetread") < opening.index("docs/overlay.png") < opening.index("make demo")
+        opening.index("# wetread") < opening.index("docs/viewer.png") < opening.index("make demo")
     )
     assert opening.index("make demo") < opening.index("make test")
-    assert (ROOT / "docs/overlay.png").stat().st_size > 10_000
+    assert (ROOT / "docs/viewer.png").stat().st_size > 10_000
 
 
 def test_compose_accepts_its_file() -> None:

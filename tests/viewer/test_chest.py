@@ -58,13 +58,10 @@ def test_the_report_is_drawn_on_the_image(
     report = objects[Comprehensive3DSRStorage]
     viewer.open_study(report.StudyInstanceUID)
     viewer.open_series(report.SeriesDescription)
-    viewer.wait_for_text("PA (synthetic)")
-    viewer.nudge()
-    (group,) = groups(report)
-    wanted = [numeric(item) for item in group.ContentSequence if item.ValueType == "NUM"]
-    assert any("COVID-19" in line for line in wanted[:LINES])
-    for line in wanted[:LINES]:
-        viewer.wait_for_text(line)
+    wanted = [line for group in groups(report) for line in measurements(group)[:LINES]]
+    assert any("COVID-19" in line for line in wanted)
+    for line in wanted:
+        viewer.wait_for_annotation(line)
     viewer.screenshot(artefacts / "report.png")
 
 
@@ -101,6 +98,11 @@ def groups(report: Dataset) -> list[Dataset]:
             found.append(item)
         found += groups(item)
     return found
+
+
+def measurements(group: Dataset) -> list[str]:
+    """What the viewer writes of a group's measurements, in order."""
+    return [numeric(item) for item in group.ContentSequence if item.ValueType == "NUM"]
 
 
 def numeric(item: Dataset) -> str:
