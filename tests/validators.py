@@ -25,7 +25,9 @@ from pydicom.uid import (
     GrayscaleSoftcopyPresentationStateStorage,
     ImplicitVRLittleEndian,
     KeyObjectSelectionDocumentStorage,
+    ParametricMapStorage,
     SecondaryCaptureImageStorage,
+    SegmentationStorage,
 )
 
 PIXELMED = Path("/usr/share/java/pixelmed.jar")
@@ -483,6 +485,70 @@ def _pdf(result: Dataset, source: Dataset) -> Iterator[str]:
         yield f"R10: Verification Flag {result.VerificationFlag}"
 
 
+# -- segmentations and parametric maps --
+
+
+def _segmentation(result: Dataset, source: Dataset) -> Iterator[str]:
+    yield from _frames(result, source)
+    numbers = [each.SegmentNumber for each in result.SegmentSequence]
+    if numbers != list(range(1, len(numbers) + 1)):
+        yield f"X2: segments are numbered {numbers}"
+    for segment in result.SegmentSequence:
+        if not segment.get("SegmentAlgorithmName") or not segment.get(
+            "SegmentationAlgorithmIdentificationSequence"
+        ):
+            yield f"X2: segment {segment.SegmentLabel} names no algorithm"
+        if "RecommendedDisplayCIELabValue" not in segment:
+            yield f"X3: segment {segment.SegmentLabel} has no colour"
+    shown = {
+        item.SegmentIdentificationSequence[0].ReferencedSegmentNumber
+        for item in result.PerFrameFunctionalGroupsSequence
+    }
+    if shown != set(numbers):
+        yield "X4: segments and frames do not belong together"
+    bits = result.NumberOfFrames * result.Rows * result.Columns
+    size = (bits + 7) // 8
+    if len(result.PixelData) != size + size % 2:
+        yield "X5: Pixel Data has another length than its frames say"
+
+
+def _parametric_map(result: Dataset, source: Dataset) -> Iterator[str]:
+    yield from _frames(result, source)
+    (mapping,) = result.SharedFunctionalGroupsSequence[0].RealWorldValueMappingSequence
+    if not mapping.get("QuantityDefinitionSequence"):
+        yield "X6: nothing says what the values are"
+    if len(result.FloatPixelData) != 4 * result.NumberOfFrames * result.Rows * result.Columns:
+        yield "X5: Float Pixel Data has another length than its frames say"
+
+
+def _frames(result: Dataset, source: Dataset) -> Iterator[str]:
+    """Every frame lies in the frame of reference of the source, on an image that is listed."""
+    if source.Modality not in ("CT", "MR") or (
+        result.get("FrameOfReferenceUID") != source.get("FrameOfReferenceUID")
+    ):
+        yield "X1: not in the frame of reference of a CT or MR image"
+    if not re.fullmatch("[A-Z0-9 _]{1,16}", result.ContentLabel):
+        yield f"P3: Content Label {result.ContentLabel!r} is no CS"
+    if not _NOTICE.search(result.ContentDescription):
+        yield "R11: nothing says that this is not for diagnosis"
+    listed = {
+        each.ReferencedSOPInstanceUID
+        for series in result.ReferencedSeriesSequence
+        for each in series.ReferencedInstanceSequence
+    }
+    items = result.PerFrameFunctionalGroupsSequence
+    used = {
+        each.ReferencedSOPInstanceUID
+        for item in items
+        for each in item.DerivationImageSequence[0].SourceImageSequence
+    }
+    if used != listed:
+        yield "X4: the images listed are not those of the frames"
+    places = [str(item.FrameContentSequence[0].DimensionIndexValues) for item in items]
+    if len(items) != result.NumberOfFrames or len(set(places)) != len(places):
+        yield "X4: frames are missing, or share a place"
+
+
 _Rules = Callable[[Dataset, Dataset], Iterator[str]]
 _REPORT: tuple[str, _Rules] = ("SR", _report)
 _KINDS: dict[str, tuple[str, _Rules]] = {
@@ -490,4 +556,6 @@ _KINDS: dict[str, tuple[str, _Rules]] = {
     GrayscaleSoftcopyPresentationStateStorage: ("PR", _presentation),
     KeyObjectSelectionDocumentStorage: ("KO", _key_images),
     EncapsulatedPDFStorage: ("DOC", _pdf),
+    SegmentationStorage: ("SEG", _segmentation),
+    ParametricMapStorage: ("OT", _parametric_map),
 }
