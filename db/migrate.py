@@ -17,10 +17,17 @@ _SCRIPTS = Path(__file__).with_name("migrations")
 _LOCK = 0x77657472  # "wetr": PostgreSQL advisory lock, so that one role migrates and others wait
 
 
-def upgrade(database: Database) -> None:
+def upgrade(database: Database, target: str = "head") -> None:
     """Create or upgrade the schema; does nothing if it is current.
 
     Roles that start together wait for the first of them.
+
+    Parameters
+    ----------
+    database
+        The database.
+    target
+        Revision to stop at.
 
     Raises
     ------
@@ -41,7 +48,7 @@ def upgrade(database: Database) -> None:
                 f"the database has schema {found}, which this version does not know; "
                 "run the newer version of wetread that wrote it, or restore a backup"
             )
-        command.upgrade(config, "head")
+        command.upgrade(config, target)
 
 
 def revision(connection: Connection) -> str | None:

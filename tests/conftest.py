@@ -22,17 +22,29 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServe
         yield server
 
 
+def _opened(request: pytest.FixtureRequest, folder: Path) -> Iterator[Database]:
+    """A database of the kind that the fixture's parameter names, without any table."""
+    if request.param == "sqlite":
+        url = f"sqlite:///{folder / 'wetread.db'}"
+    else:
+        url = request.getfixturevalue("postgres").new_database()
+    database = Database(url)
+    yield database
+    database.close()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    """A database of each kind without any table."""
+    yield from _opened(request, tmp_path)
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
     """A migrated, empty database of each kind."""
-    if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path / 'wetread.db'}"
-    else:
-        url = request.getfixturevalue("postgres").new_database()
-    opened = Database(url)
-    migrate.upgrade(opened)
-    yield opened
-    opened.close()
+    for opened in _opened(request, tmp_path):
+        migrate.upgrade(opened)
+        yield opened
 
 
 @pytest.fixture

@@ -11,9 +11,10 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import text
 
-from db import migrate, stats
+from db import migrate, outbox, stats
 from db.engine import Database
 from db.errors import NotFound, SchemaError, StoreError
+from db.retry import RetryPolicy
 from db.schema import Base
 
 
@@ -63,3 +64,33 @@ def test_roles_that_start_together_migrate_once(tmp_path: Path) -> None:
     program = f"from db import engine, migrate; migrate.upgrade(engine.Database({url!r}))"
     started = [subprocess.Popen([sys.executable, "-c", program]) for _ in range(3)]
     assert [process.wait() for process in started] == [0, 0, 0]
+
+
+_BEFORE_PROFILES = """
+insert into study values ('1.2', 1, 1, null);
+insert into job (id, study_uid, model, model_version, input_digest, state, priority, attempts,
+    created_at, run_at) values (1, '1.2', 'm', '1', 'x', 'done', 0, 1, 1, 1);
+insert into result (id, job_id, kind, number, rank, sop_class_uid, sop_instance_uid, path, size)
+    values (1, 1, 'sr', 1, 0, '1.3', '2.25.1', 'a', 1), (2, 1, 'sr', 1, 1, '1.4', '2.25.2', 'b', 1),
+           (3, 1, 'sc', 1, 0, '1.5', '2.25.3', 'c', 1);
+insert into delivery (id, job_id, kind, number, destination, state, priority, attempts, created_at,
+    run_at, result_id)
+    values (1, 1, 'sr', 1, 'pacs', 'pending', 0, 0, 1, 1, null),
+           (2, 1, 'sc', 1, 'pacs', 'sent', 0, 1, 1, 1, 3)
+"""
+
+
+def test_what_waits_for_delivery_survives_the_upgrade(empty_database: Database) -> None:
+    migrate.upgrade(empty_database, "0001")
+    with empty_database.write() as connection:
+        for statement in _BEFORE_PROFILES.split(";"):
+            connection.execute(text(statement))
+    migrate.upgrade(empty_database)
+    retry = RetryPolicy(attempts=2, first_seconds=0, longest_seconds=0)
+    with empty_database.write() as connection:
+        (parcel,) = outbox.claim(connection, "pacs", "courier", 30, 10, retry)
+        outbox.sent(connection, parcel, parcel.alternatives[1].result_id)
+        shown = stats.job(connection, 1)
+    assert [each.sop_class_uid for each in parcel.alternatives] == ["1.3", "1.4"]
+    assert [each["state"] for each in shown["deliveries"]] == ["sent", "sent"]
+    assert [each["style"] for each in shown["results"]] == ["", "", ""]
