@@ -37,7 +37,6 @@ DIAGNOSTIC_IMAGING_REPORT = Code("18748-4", "LN", "Diagnostic Imaging Report")
 
 # Context (PS3.16 TID 1204, 1002, 1004, 1500)
 LANGUAGE = _dcm("121049", "Language of Content Item and Descendants")
-ENGLISH = Code("en-US", "RFC5646", "English (United States)")
 OBSERVER_TYPE = _dcm("121005", "Observer Type")
 DEVICE = _dcm("121007", "Device")
 DEVICE_OBSERVER_UID = _dcm("121012", "Device Observer UID")

@@ -7,7 +7,7 @@ match on their text.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from highdicom.sr import (
@@ -60,6 +60,14 @@ def text(
     return _with_children(TextContentItem(name, value, relation), children)
 
 
+def text_values(items: Iterable[Dataset]) -> Iterator[str]:
+    """Yield the values of all TEXT items in content trees."""
+    for item in items:
+        if item.ValueType == "TEXT":
+            yield str(item.TextValue)
+        yield from text_values(item.get("ContentSequence", ()))
+
+
 def coded(name: Code, value: Code, relation: Relation = Relation.CONTAINS) -> Dataset:
     """Return a CODE item."""
     return CodeContentItem(name, value, relation)
@@ -87,10 +95,16 @@ def sop_reference(source: Dataset) -> Dataset:
     return reference
 
 
-def image(source: Dataset, relation: Relation, children: Iterable[Dataset] = ()) -> Dataset:
-    """Return an IMAGE item, named Source, that refers to ``source``."""
+def image(
+    source: Dataset,
+    relation: Relation,
+    children: Iterable[Dataset] = (),
+    *,
+    name: Code = codes.SOURCE,
+) -> Dataset:
+    """Return an IMAGE item that refers to ``source``."""
     item = ImageContentItem(
-        codes.SOURCE, source.SOPClassUID, source.SOPInstanceUID, relationship_type=relation
+        name, source.SOPClassUID, source.SOPInstanceUID, relationship_type=relation
     )
     return _with_children(item, children)
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pydicom import Dataset
 
 from sr import codes
+from sr.catalogue import catalogue
 from sr.content import Relation, coded, container, image, number, text, uid
 from sr.identity import DEVICE_SERIAL_NUMBER, MANUFACTURER, MODEL_NAME, OBSERVER_UID
 from sr.patient import orientation, spacing
@@ -14,11 +15,22 @@ from sr.patient import orientation, spacing
 _ACQUISITION = Relation.HAS_ACQ_CONTEXT
 
 
-def observation_context() -> list[Dataset]:
-    """Return language and observer: this device (PS3.16 TID 1204, 1001, 1004)."""
+def observation_context(language: str) -> list[Dataset]:
+    """Return language and observer: this device (PS3.16 TID 1204, 1001, 1004).
+
+    Parameters
+    ----------
+    language
+        Of the text values; a language that ``sr.style.LANGUAGES`` names.
+    """
     context = Relation.HAS_OBS_CONTEXT
+    spoken = catalogue(language)
     return [
-        coded(codes.LANGUAGE, codes.ENGLISH, Relation.HAS_CONCEPT_MOD),
+        coded(
+            codes.LANGUAGE,
+            codes.language(spoken.tag, spoken.meaning),
+            Relation.HAS_CONCEPT_MOD,
+        ),
         coded(codes.OBSERVER_TYPE, codes.DEVICE, context),
         uid(codes.DEVICE_OBSERVER_UID, OBSERVER_UID, context),
         text(codes.DEVICE_OBSERVER_NAME, MODEL_NAME, context),

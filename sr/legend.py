@@ -39,7 +39,7 @@ from sr.lettering import (
     wrapped,
 )
 from sr.marks import mark_colours
-from sr.wording import Words
+from sr.wording import Words, capital
 
 _ANSWER: dict[Normality, Colour] = {  # orange and blue differ for everyone
     Normality.NORMAL: (110, 190, 255),
@@ -47,8 +47,6 @@ _ANSWER: dict[Normality, Colour] = {  # orange and blue differ for everyone
     Normality.INDETERMINATE: (225, 225, 140),
 }
 _GAUGE = (110, 190, 255)
-_LOOKED_AT = "Where the model looked, not how far disease extends."
-_MARKED = "Boxes and outlines are the model's. They may be wrong, and may miss disease."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,14 +93,14 @@ def legend(width: int, caption: Caption, *, with_scale: bool) -> Image.Image:
     right_width = round(width * 0.3)
     right = width - margin - right_width
     answer = answer_rows(caption, size, right - 2 * margin)
-    notes = _note_rows(caption.image, size, right_width, with_scale=with_scale)
+    notes = _note_rows(caption, size, right_width, with_scale=with_scale)
     made_by = wrapped(_maker(caption), round(0.85 * size), GREY, width - 2 * margin)
     scale_height = 4 * size if with_scale else 0
     upper = round(1.5 * margin) + max(stack_height(answer), scale_height + stack_height(notes))
     band = Image.new("RGB", (width, upper + stack_height(made_by) + margin), BAND)
     draw_on = ImageDraw.Draw(band)
     if with_scale:
-        _draw_scale(band, right, margin, right_width, size)
+        _draw_scale(band, caption.words, right, margin, right_width, size)
     draw_stack(draw_on, margin, margin, answer)
     draw_stack(draw_on, right, margin + scale_height, notes)
     draw_stack(draw_on, margin, upper, made_by)
@@ -110,11 +108,9 @@ def legend(width: int, caption: Caption, *, with_scale: bool) -> Image.Image:
 
 
 def _maker(caption: Caption) -> str:
-    algorithm = caption.reading.algorithm
-    return (
-        f"{algorithm.title} - {algorithm.name} {algorithm.version}, "
-        f"{algorithm.manufacturer} - wetread {SOFTWARE_VERSION}"
-        + (f" - {caption.words.disclaimer}" if caption.banner else "")
+    words = caption.words
+    return words.maker("maker", caption.reading.algorithm, SOFTWARE_VERSION) + (
+        f" - {words.disclaimer}" if caption.banner else ""
     )
 
 
@@ -128,14 +124,16 @@ def answer_rows(caption: Caption, size: int, room: int) -> list[Row]:
     if reading.urgency is not None:
         rows += _urgency_rows(words, reading.urgency, size, room)
     if reading.study is None:
-        rows += _headline_rows(words, image.decision, "", size, room)
+        rows += _headline_rows(words, image.decision, words.headline(image.decision), size, room)
         texts = _answer_texts(words, image.decision, image.probabilities)
     else:
-        rows += _headline_rows(words, reading.study.decision, "Study: ", size, room)
+        told = words.about(words.say("study"), words.headline(reading.study.decision))
+        rows += _headline_rows(words, reading.study.decision, told, size, room)
         texts = _answer_texts(words, reading.study.decision, reading.study.probabilities)
-        texts += [f"{caption.place} ({reading.study.images_read} slices read)"]
+        count = reading.study.images_read
+        texts.append(words.say("slice_of_study", place=caption.place, count=count))
         if image.probabilities:
-            texts.append(f"On this slice: {words.classes(image.probabilities)}")
+            texts.append(words.say("on_this_slice", classes=words.classes(image.probabilities)))
     for text in texts:
         rows += wrapped(text, size, WHITE, room)
     return [*rows, *_measurement_rows(caption, size, room)]
@@ -145,17 +143,17 @@ def _urgency_rows(words: Words, urgency: Urgency, size: int, room: int) -> list[
     told = words.urgency(urgency)
     if not urgency.urgent:
         colour = GREY if urgency.urgent is False else _ANSWER[Normality.INDETERMINATE]
-        return [*wrapped(f"Study: {told}", size, colour, room)]
-    lines = wrapped("URGENT STUDY", round(1.5 * size), WHITE, room)
-    lines += wrapped(told, size, WHITE, room - 2 * size)
+        return [*wrapped(words.about(words.say("study"), told), size, colour, room)]
+    lines = wrapped(words.say("urgent_study"), round(1.5 * size), WHITE, room)
+    lines += wrapped(capital(told), size, WHITE, room - 2 * size)
     return [Badge(tuple(lines), room, VERMILION)]
 
 
 def _headline_rows(
-    words: Words, decision: Decision | None, lead: str, size: int, room: int
+    words: Words, decision: Decision | None, told: str, size: int, room: int
 ) -> list[Line]:
     colour = WHITE if decision is None else _ANSWER[decision.normality]
-    lines = wrapped(f"{lead}{words.headline(decision)}", round(1.5 * size), colour, room)
+    lines = wrapped(told, round(1.5 * size), colour, room)
     caution = words.caution(decision)
     return [*lines, *wrapped(caution, size, colour, room)] if caution else lines
 
@@ -201,18 +199,21 @@ def _grade_gauge(grade: Grade, size: int) -> Gauge:
 # -- the notes --
 
 
-def _note_rows(image: ImageReading, size: int, room: int, *, with_scale: bool) -> list[Line]:
-    notes = [_LOOKED_AT] if with_scale else []
-    if image.regions or image.segments:
-        notes.append(_MARKED)
+def _note_rows(caption: Caption, size: int, room: int, *, with_scale: bool) -> list[Line]:
+    keys = ["activation_note"] if with_scale else []
+    if caption.image.regions or caption.image.segments:
+        keys.append("marks_note")
     small = round(0.85 * size)
-    return [line for note in notes or ["No heat map."] for line in wrapped(note, small, GREY, room)]
+    notes = map(caption.words.say, keys or ["no_activation"])
+    return [line for note in notes for line in wrapped(note, small, GREY, room)]
 
 
-def _draw_scale(band: Image.Image, left: int, top: int, width: int, size: int) -> None:
+def _draw_scale(
+    band: Image.Image, words: Words, left: int, top: int, width: int, size: int
+) -> None:
     """Draw the colour scale with its range and the level of the contour."""
     draw_on = ImageDraw.Draw(band)
-    draw_on.text((left, top), "Relative activation", fill=WHITE, font=font(size))
+    draw_on.text((left, top), words.say("activation"), fill=WHITE, font=font(size))
     bar_top = top + round(1.5 * size)
     first = round(255 * VISIBLE_FROM)
     ramp = np.broadcast_to(np.linspace(first, 255, width).astype(np.uint8), (size, width))
@@ -221,6 +222,7 @@ def _draw_scale(band: Image.Image, left: int, top: int, width: int, size: int) -
     draw_on.line((mark, bar_top - 2, mark, bar_top + size + 2), fill=WHITE, width=2)
     below = bar_top + round(1.3 * size)
     small = font(round(size * 0.85))
-    draw_on.text((left, below), f"{VISIBLE_FROM:g}", fill=GREY, font=small)
-    draw_on.text((mark, below), f"contour {CONTOUR_AT:g}", fill=GREY, font=small, anchor="ma")
+    contour = words.say("contour", value=words.number(CONTOUR_AT))
+    draw_on.text((left, below), words.number(VISIBLE_FROM, 2), fill=GREY, font=small)
+    draw_on.text((mark, below), contour, fill=GREY, font=small, anchor="ma")
     draw_on.text((left + width, below), "1", fill=GREY, font=small, anchor="ra")

@@ -14,7 +14,7 @@ from pydicom.uid import (
     EnhancedSRStorage,
 )
 
-from sr import codes
+from sr import codes, paragraphs
 from sr.content import Relation, coded, container, put_root, text
 from sr.context import image_library, observation_context
 from sr.document import (
@@ -29,6 +29,7 @@ from sr.document import (
 from sr.findings import Reading
 from sr.groups import measurement_groups
 from sr.identity import Kind, uid_from
+from sr.picture import shows_heatmap
 from sr.style import DEFAULT_STYLE, Style
 from sr.wording import Words
 
@@ -74,28 +75,42 @@ def build_report(
     origin = Origin(sources=sources, algorithm=reading.algorithm, when=when, style=style)
     words = Words(style.language, reading.translations)
     images = images_read(origin, reading)
+    comments = _comments(words, reading)
     result = new_result(
         origin,
         Kind.REPORT,
         sop_class,
         modality="SR",
         series_uid=origin.uid(Kind.REPORT, "series"),
-        texts=reading_texts(reading),
+        texts=[*reading_texts(reading), *comments],
     )
     put_root(
         result,
         codes.IMAGING_MEASUREMENT_REPORT,
         "1500",
         [
-            *observation_context(),
+            *observation_context(style.language),
             coded(codes.PROCEDURE_REPORTED, reading.procedure, Relation.HAS_CONCEPT_MOD),
             image_library(images.values()),
             container(codes.IMAGING_MEASUREMENTS, measurement_groups(origin, images, reading)),
-            container(codes.QUALITATIVE_EVALUATIONS, [text(codes.COMMENT, words.notice)]),
+            container(
+                codes.QUALITATIVE_EVALUATIONS, [text(codes.COMMENT, each) for each in comments]
+            ),
         ],
     )
     put_document(result, origin, evidence(origin, reading, images), predecessors)
     return result
+
+
+def _comments(words: Words, reading: Reading) -> list[str]:
+    """Return what must be known of all groups: the notice first, in English too, and the limits."""
+    comments = [words.notice]
+    english = Words().notice
+    if english != words.notice:
+        comments.append(english)  # which software and people of other languages look for
+    if any(shows_heatmap(reading, each) for each in reading.images):
+        comments.append(words.say("activation_note"))
+    return [*comments, *paragraphs.limits(words, reading)]
 
 
 def fallback_reports(report: Dataset) -> list[Dataset]:

@@ -9,7 +9,7 @@ from pydicom import Dataset
 from pydicom.uid import BasicTextSRStorage
 
 from sr import codes, paragraphs
-from sr.content import Relation, container, image, put_root, text
+from sr.content import Relation, container, image, put_root, text, text_values
 from sr.context import observation_context
 from sr.document import (
     Origin,
@@ -20,7 +20,7 @@ from sr.document import (
     reading_texts,
 )
 from sr.findings import Reading, StudyAnswer
-from sr.identity import SOFTWARE_VERSION, Kind
+from sr.identity import Kind
 from sr.patient import image_area, instance_number
 from sr.style import DEFAULT_STYLE, Style
 from sr.wording import Words
@@ -60,31 +60,42 @@ def build_text_report(
     origin = Origin(sources=sources, algorithm=reading.algorithm, when=when, style=style)
     words = Words(style.language, reading.translations)
     images = images_read(origin, reading)
+    sections = report_sections(images, reading, words, replaces=bool(predecessors))
     result = new_result(
         origin,
         Kind.TEXT,
         BasicTextSRStorage,
         modality="SR",
         series_uid=origin.uid(Kind.TEXT, "series"),
-        texts=reading_texts(reading),
+        texts=[*reading_texts(reading), *text_values(sections)],
     )
-    sections = _sections(images, reading, words)
-    put_root(result, codes.DIAGNOSTIC_IMAGING_REPORT, "2000", [*observation_context(), *sections])
+    content = [*observation_context(style.language), *sections]
+    put_root(result, codes.DIAGNOSTIC_IMAGING_REPORT, "2000", content)
     put_document(result, origin, evidence(origin, reading, images), predecessors)
     return result
 
 
-def _sections(images: Mapping[str, Dataset], reading: Reading, words: Words) -> list[Dataset]:
+def report_sections(
+    images: Mapping[str, Dataset], reading: Reading, words: Words, *, replaces: bool
+) -> list[Dataset]:
     """Return the sections (PS3.16 CID 7001) in the order in which a radiologist dictates them."""
     if reading.study is None:
         findings, impressions = _by_image(images, reading, words)
     else:
         findings, impressions = _as_study(images, reading, reading.study, words)
-    procedure = text(codes.PROCEDURE_DESCRIPTION, _procedure(reading, words))
+    procedure = [paragraphs.procedure(words, reading)]
+    if replaces:
+        procedure.append(words.say("replaces"))
+    described = (text(codes.PROCEDURE_DESCRIPTION, each) for each in procedure)
+    impressions += paragraphs.limits(words, reading)
+    concluded = (text(codes.IMPRESSION, each) for each in impressions)
+    flagged = [images[each.sop_instance_uid] for each in reading.images if reading.is_flagged(each)]
+    shown = [image(each, Relation.CONTAINS, name=codes.BEST_ILLUSTRATION) for each in flagged]
     return [
-        container(codes.CURRENT_PROCEDURE_DESCRIPTIONS, [procedure]),
+        container(codes.CURRENT_PROCEDURE_DESCRIPTIONS, described),
         container(codes.FINDINGS, findings),
-        container(codes.IMPRESSIONS, [text(codes.IMPRESSION, each) for each in impressions]),
+        *([container(codes.KEY_IMAGES, shown)] if shown else []),
+        container(codes.IMPRESSIONS, concluded),
         container(codes.RECOMMENDATIONS, [text(codes.RECOMMENDATION, words.notice)]),
     ]
 
@@ -109,12 +120,11 @@ def _as_study(
 ) -> tuple[list[Dataset], list[str]]:
     """Return finding and impression of a model that reads a series."""
     by_uid = {each.sop_instance_uid: each for each in reading.images}
+    places = {uid: place for place, uid in enumerate(images, start=1)}
     suspicious = []
     for uid in study.suspicious:
-        number = instance_number(images[uid])
-        name = f"number {list(images).index(uid) + 1} of those shown"
-        named = name if number is None else f"instance {number}"
-        suspicious.append((named, study.finding_on(by_uid[uid])))
+        name = words.instance(instance_number(images[uid]), places[uid])
+        suspicious.append((name, study.finding_on(by_uid[uid])))
     told = paragraphs.study_finding(words, reading, study, suspicious)
     return [_finding(told, images.values())], [paragraphs.study_impression(words, reading, study)]
 
@@ -122,16 +132,3 @@ def _as_study(
 def _finding(told: str, sources: Iterable[Dataset]) -> Dataset:
     basis = [image(source, Relation.INFERRED_FROM) for source in sources]
     return text(codes.FINDING, told, children=basis)
-
-
-def _procedure(reading: Reading, words: Words) -> str:
-    algorithm = reading.algorithm
-    if reading.study is None:
-        count, thing = len(reading.images), "image"
-    else:
-        count, thing = reading.study.images_read, "slice"
-    return (
-        f"{reading.procedure.meaning}; {count} {thing}{'s' if count > 1 else ''} read by "
-        f"{algorithm.title} (model {algorithm.name}, version {algorithm.version}, "
-        f"{algorithm.manufacturer}; wetread {SOFTWARE_VERSION}). {words.disclaimer}."
-    )
