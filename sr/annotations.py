@@ -21,7 +21,6 @@ from sr.picture import shows_heatmap
 from sr.wording import Words
 
 _LETTERS = 64  # of the image's long side, as in the overlay
-_LOOKED_AT = "Where the model looked, not how far disease extends."
 _Rectangle = tuple[int, int, int, int]  # left, top, right, bottom
 
 # Of the displayed area. In the middle, because viewers write their own text into the corners.
@@ -148,7 +147,7 @@ def _activation(reading: Reading, image: ImageReading, words: Words, labels: _La
     if image.heatmap is None or not shows_heatmap(reading, image):
         return _Drawing()
     outlines = contours(image.heatmap, *labels.size)
-    texts = [labels.beside(outlines[0], _LOOKED_AT, "")] if outlines else []
+    texts = [labels.beside(outlines[0], words.say("activation_note"), "")] if outlines else []
     return _Drawing(outlines, texts)
 
 

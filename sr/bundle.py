@@ -16,6 +16,7 @@ from sr.findings import Reading
 from sr.identity import Kind
 from sr.keyimages import build_key_images
 from sr.overlay import build_overlay
+from sr.pdf import build_pdf
 from sr.presentation import build_presentations
 from sr.report import build_report, fallback_reports
 from sr.segmentation import build_segmentations
@@ -185,6 +186,18 @@ def _activation_maps(order: _Order) -> Iterator[ResultObject]:
         yield ResultObject(kind=Kind.MAP, number=number, rank=0, dataset=each)
 
 
+def _pdfs(order: _Order) -> list[ResultObject]:
+    document = build_pdf(
+        order.sources,
+        order.pictures,
+        order.reading,
+        when=order.when,
+        style=order.style,
+        predecessors=order.predecessors,
+    )
+    return [ResultObject(kind=Kind.PDF, number=1, rank=0, dataset=document)]
+
+
 _BUILDERS: Mapping[Kind, Callable[[_Order], Iterable[ResultObject]]] = {
     Kind.REPORT: _reports,
     Kind.TEXT: _text_reports,
@@ -193,4 +206,8 @@ _BUILDERS: Mapping[Kind, Callable[[_Order], Iterable[ResultObject]]] = {
     Kind.KEY_IMAGES: _key_images,
     Kind.SEGMENTATION: _segmentations,
     Kind.MAP: _activation_maps,
+    Kind.PDF: _pdfs,
 }
+
+KINDS = tuple(kind for kind in Kind if kind in _BUILDERS)
+"""Every kind that a reading can give cause for; a notice has no reading."""
