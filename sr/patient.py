@@ -9,18 +9,22 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Iterable
+import warnings
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import cast
 
 from pydicom import DataElement, Dataset, config
-from pydicom.charset import convert_encodings, default_encoding
+from pydicom.charset import convert_encodings, decode_bytes, default_encoding, encode_string
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataelem import RawDataElement
 from pydicom.tag import BaseTag, Tag
 from pydicom.uid import RE_VALID_UID
+from pydicom.valuerep import TEXT_VR_DELIMS
 
 _UTF_8 = "ISO_IR 192"
+_ASCII = frozenset({"", "ISO_IR 6", "ISO 2022 IR 6"})  # the default repertoire
+_LATIN_IN_ASCII = re.compile(rb"(?:^|\x1b\(B)[^\x1b]*[\x80-\xff]")  # after no other escape sequence
 _TEXT_VRS = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})  # PS3.5 section 6.1.2.2
 _UI_LIMIT = 64  # PS3.5 section 9.1
 _OFFSET = re.compile(r"([+-])(\d{2})(\d{2})")
@@ -155,20 +159,37 @@ def _raw(tag: BaseTag, vr: str, value: bytes) -> RawDataElement:
     return RawDataElement(tag, vr, len(value), value, 0, False, True)
 
 
-def _encodes(character_set: object, texts: Iterable[str]) -> bool:
-    """Tell whether every text can be written in the character set of the source."""
+def _encodes(character_set: str | Sequence[str] | None, texts: Iterable[str]) -> bool:
+    """Tell whether every text can be written in the character set of the source.
+
+    Parameters
+    ----------
+    character_set
+        Specific Character Set (0008,0005): a term, or several with code extensions (PS3.3
+        C.12.1.1.2); None for the default repertoire.
+    texts
+        What is to be written.
+    """
     other = [each for each in texts if not each.isascii()]
-    if not other:
-        return True  # every character set of PS3.3 C.12.1.1.2 holds ASCII letters
-    if not isinstance(character_set, str):
-        return False  # none, or code extensions: UTF-8 is the simpler truth
-    encoding = convert_encodings(character_set)[0]
-    try:
-        for each in other:
-            each.encode(encoding)
-    except UnicodeEncodeError:
-        return False
-    return True
+    if not character_set:
+        return not other
+    terms = [character_set] if isinstance(character_set, str) else list(character_set)
+    encodings = convert_encodings(list(terms))
+    # The letter is for headers that name a kanji set alone, which pydicom writes no ASCII in.
+    return all(_survives(each, encodings, plain=terms[0] in _ASCII) for each in ("A", *other))
+
+
+def _survives(text: str, encodings: list[str], *, plain: bool) -> bool:
+    """Tell whether a text comes back as it was; ``plain`` if the first encoding is ASCII alone."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # pydicom warns where it replaces a character
+        try:
+            stored = encode_string(text, encodings)
+            back = decode_bytes(stored, encodings, TEXT_VR_DELIMS)
+        except (UnicodeError, UserWarning):
+            return False
+    # pydicom writes Latin-1 where only ASCII is declared, and reads it again; others would not.
+    return back == text and not (plain and _LATIN_IN_ASCII.search(stored))
 
 
 def local_time(when: datetime, source: Dataset) -> datetime:

@@ -82,7 +82,7 @@ def test_any_utf_8_text_survives(text: str) -> None:
 
 
 def test_model_title_that_the_character_set_lacks_turns_everything_into_utf_8() -> None:
-    algorithm = Algorithm(name="胸部", version="1", manufacturer="m", title="Thorax α")  # noqa: RUF001
+    algorithm = Algorithm(name="胸部", version="1", manufacturer="m", title="Röntgen α")  # noqa: RUF001
     for make in (japanese, latin, radiograph):
         report = _report(received(make()), algorithm)
         assert report.SpecificCharacterSet == "ISO_IR 192"
@@ -95,6 +95,62 @@ def test_model_title_in_the_character_set_keeps_it() -> None:
     report = _report(received(latin()), algorithm)
     assert report.SpecificCharacterSet == "ISO_IR 100"
     assert report.ContributingEquipmentSequence[0].ManufacturerModelName == "Lungenentzündung"
+
+
+CHARACTER_SETS = {
+    "Japanese": (["", "ISO 2022 IR 87"], "Yamada^Tarou=山田^太郎=やまだ^たろう"),
+    "half-width": (["ISO 2022 IR 13", "ISO 2022 IR 87"], "ﾔﾏﾀﾞ^ﾀﾛｳ=山田^太郎=やまだ^たろう"),
+    "Latin-1": ("ISO_IR 100", "Müller^Jörg"),
+    "Latin-1 and kanji": (["ISO 2022 IR 100", "ISO 2022 IR 87"], "Müller^Jörg=山田^太郎"),
+    "Korean": (["", "ISO 2022 IR 149"], "Hong^Gildong=洪^吉洞=홍^길동"),
+    "Chinese": ("GB18030", "Wang^XiaoDong=王^小东"),
+    "Cyrillic": ("ISO_IR 144", "Иванов^Иван"),
+    "UTF-8": ("ISO_IR 192", "Wang^XiaoDong=王^小東"),
+    "none": (None, "Ward^Test"),
+}
+JAPANESE, FRENCH, ENGLISH = "頭蓋内出血。診断には使用しないこと。", "Modèle à vérifier", "No."
+KEPT = {
+    ("Japanese", JAPANESE),
+    ("half-width", JAPANESE),
+    ("Latin-1", FRENCH),
+    ("Latin-1 and kanji", FRENCH),
+    ("Latin-1 and kanji", JAPANESE),
+    ("Chinese", JAPANESE),
+    ("Chinese", FRENCH),
+    ("UTF-8", JAPANESE),
+    ("UTF-8", FRENCH),
+}
+
+
+@pytest.mark.parametrize("text", [JAPANESE, FRENCH, ENGLISH])
+@pytest.mark.parametrize("name", CHARACTER_SETS)
+def test_character_set_is_kept_where_it_holds_all_text(name: str, text: str) -> None:
+    character_set, patient = CHARACTER_SETS[name]
+    source = radiograph()
+    if character_set is not None:
+        source.SpecificCharacterSet = character_set
+    source.PatientName = patient
+    algorithm = Algorithm(name="n", version="1", manufacturer="m", title=text)
+    report = _report(received(source), algorithm)
+    assert report.ContributingEquipmentSequence[0].ContributionDescription == text
+    assert report.PatientName == patient
+    kept = (name, text) in KEPT or text is ENGLISH
+    assert (report.get("SpecificCharacterSet") == source.get("SpecificCharacterSet")) is kept
+    if kept:
+        assert _stored(_report(received(source), algorithm)) == _stored(received(source))
+    else:
+        assert report.SpecificCharacterSet == "ISO_IR 192"
+
+
+def test_character_set_without_letters_is_not_kept() -> None:
+    source = received(japanese())
+    source.SpecificCharacterSet = "ISO 2022 IR 87"
+    assert _copied(source, "No.").SpecificCharacterSet == "ISO_IR 192"
+
+
+def test_latin_letters_are_not_slipped_into_a_japanese_character_set() -> None:
+    for text in ("Modèle", "胸部 é"):
+        assert _copied(received(japanese()), text).SpecificCharacterSet == "ISO_IR 192"
 
 
 def test_code_sequences_are_recoded_with_the_rest() -> None:
