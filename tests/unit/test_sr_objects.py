@@ -27,6 +27,11 @@ from tests.sr_examples import (
     spot,
 )
 
+
+def _no_reader(_path: Path) -> list[str]:
+    return []
+
+
 # What reads each kind besides dciodvfy
 _READERS = {
     Kind.REPORT: validators.dsrdump,
@@ -34,8 +39,11 @@ _READERS = {
     Kind.OVERLAY: validators.dcm2pnm,
     Kind.PRESENTATION: validators.dcmpschk,
     Kind.KEY_IMAGES: validators.dsrdump,
+    Kind.SEGMENTATION: _no_reader,
+    Kind.MAP: _no_reader,
+    Kind.PDF: validators.pdfinfo,
 }
-_TOOLS = validators.missing_tools("dciodvfy", "dsrdump", "dcm2pnm", "dcmpschk")
+_TOOLS = validators.missing_tools("dciodvfy", "dsrdump", "dcm2pnm", "dcmpschk", "pdfinfo")
 _OTHER_LANGUAGES = [each for each in LANGUAGES if each != DEFAULT_STYLE.language]
 _MATRIX = [
     *((name, "en") for name in (*SOURCES, *READINGS)),
