@@ -9,7 +9,9 @@ from datetime import UTC, datetime
 import structlog
 from pydicom import Dataset
 
+from db import outbox
 from db.archive import Archive
+from db.engine import Database
 from db.jobs import ModelRef
 from db.outbox import Letter, StoredResult
 from db.studies import StoredInstance
@@ -43,13 +45,14 @@ class Notices:
 
     Parameters
     ----------
-    archive
+    database, archive
         Where the study lies and the notices go.
     profiles
         Of all destinations.
     """
 
-    def __init__(self, archive: Archive, profiles: Sequence[Profile]) -> None:
+    def __init__(self, database: Database, archive: Archive, profiles: Sequence[Profile]) -> None:
+        self._database = database
         self._archive = archive
         self._profiles = [each for each in profiles if each.notices]
 
@@ -59,7 +62,7 @@ class Notices:
         instances: Sequence[StoredInstance],
         skipped: Sequence[tuple[Algorithm, Reason]],
     ) -> Post:
-        """Write what says why some models did not process a study.
+        """Write what says why some models did not process a study, unless it was said before.
 
         What stands in the way of a notice is logged; it must not hold up the study.
         """
@@ -83,19 +86,21 @@ class Notices:
         letters: list[Letter] = []
         for style, group in by_style(self._profiles):
             notice = build_notice(sources, skipped, when=when, style=style)
+            uid = str(notice.SOPInstanceUID)
+            if self._is_said(uid):
+                continue
             result = ResultObject(kind=Kind.NOTICE, number=1, rank=0, dataset=notice)
             made.append(Made(result, style.key))
             letters += [
-                Letter(
-                    destination=each.destination,
-                    kind=Kind.NOTICE.value,
-                    number=1,
-                    forms=(made[-1].uid,),
-                )
+                Letter(destination=each.destination, kind=Kind.NOTICE.value, number=1, forms=(uid,))
                 for each in group
             ]
         path_of = self._archive.notice_path
         return Post(store(self._archive, lambda uid: path_of(study_uid, uid), made), letters)
+
+    def _is_said(self, uid: str) -> bool:
+        with self._database.read() as connection:
+            return outbox.own_instance(connection, uid)
 
     def _sources(self, instances: Sequence[StoredInstance]) -> list[Dataset]:
         """Return a header of each series: enough to say which study it is."""

@@ -92,7 +92,7 @@ class Worker:
         self._database = database
         self._archive = archive
         self._models = {ModelRef(each.name, each.version): Model(each) for each in packages}
-        self._notices = Notices(archive, settings.profiles)
+        self._notices = Notices(database, archive, settings.profiles)
         by_ref = {ref: model.package for ref, model in self._models.items()}
         self._intake = Intake(database, archive, by_ref, self._notices)
         for ref, model in self._models.items():
