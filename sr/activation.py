@@ -19,12 +19,19 @@ from sr import codes
 from sr.document import Origin, images_read, new_result
 from sr.findings import ImageReading, Reading
 from sr.identity import Kind
-from sr.multiframe import Frame, Stack, put_dimensions, put_frames, put_stack, stack_uid, stacks
+from sr.multiframe import (
+    NOTE,
+    Frame,
+    Stack,
+    put_dimensions,
+    put_frames,
+    put_stack,
+    stack_uid,
+    stacks,
+)
 from sr.picture import shows_heatmap
 from sr.style import DEFAULT_STYLE, Style
-from sr.wording import Words
 
-_LO_LIMIT = 64  # PS3.5 section 6.2, VR LO
 _IMAGE_TYPE = ["DERIVED", "PRIMARY", "VOLUME", "QUANTITY"]  # PS3.3 C.8.32.2
 _FLOAT_PIXEL_DATA = Tag(0x7FE0, 0x0008)
 
@@ -66,12 +73,11 @@ def build_activation_maps(
     origin = Origin(sources=sources, algorithm=reading.algorithm, when=when, style=style)
     images_read(origin, reading)
     shown = {each.sop_instance_uid: each for each in reading.images if shows_heatmap(reading, each)}
-    note = Words(style.language, reading.translations).disclaimer[:_LO_LIMIT]
     chosen = (series.of(shown) for series in stacks(sources))
-    return [_map(origin, stack, shown, note) for stack in chosen if stack is not None]
+    return [_map(origin, stack, shown) for stack in chosen if stack is not None]
 
 
-def _map(origin: Origin, stack: Stack, shown: Mapping[str, ImageReading], note: str) -> Dataset:
+def _map(origin: Origin, stack: Stack, shown: Mapping[str, ImageReading]) -> Dataset:
     kind = Kind.MAP
     result = new_result(
         origin,
@@ -79,11 +85,11 @@ def _map(origin: Origin, stack: Stack, shown: Mapping[str, ImageReading], note: 
         ParametricMapStorage,
         modality="OT",
         series_uid=stack_uid(origin, kind, stack, "series"),
-        texts=[note],
+        texts=[NOTE],
         purpose=f"instance {stack.key}",
     )
     _put_meaning(put_stack(result, stack))
-    _put_image(result, note)
+    _put_image(result)
     uid = stack_uid(origin, kind, stack, "dimensions")
     put_dimensions(result, uid, [("ImagePositionPatient", "PlanePositionSequence")])
     frames = [
@@ -107,7 +113,7 @@ def resampled(heatmap: NDArray[np.float32], rows: int, columns: int) -> NDArray[
     return np.clip(np.asarray(picture, np.float32), 0.0, 1.0)
 
 
-def _put_image(result: Dataset, note: str) -> None:
+def _put_image(result: Dataset) -> None:
     """Write the Parametric Map Image and Floating Point Image Pixel modules.
 
     PS3.3 C.8.32.2 and C.7.6.24.
@@ -121,7 +127,7 @@ def _put_image(result: Dataset, note: str) -> None:
     result.RecognizableVisualFeatures = "NO"
     result.ContentQualification = "RESEARCH"
     result.ContentLabel = "ACTIVATION"
-    result.ContentDescription = note
+    result.ContentDescription = NOTE
     result.ContentCreatorName = None  # type 2: a person's name, and no person made it
     result.AcquisitionContextSequence = DicomSequence()
 

@@ -22,9 +22,12 @@ from sr.document import Origin, put_body_part, put_lossiness
 from sr.geometry import plane_of
 from sr.identity import Kind
 from sr.patient import put_copy, spacing
+from sr.wording import Words
 
 _SAME_DIRECTION = 1e-3  # of direction cosines, which are written with few digits
 _SAME_PLACE = 1e-3  # mm
+NOTE = Words().disclaimer
+"""Content Description of all objects: in English, for software cuts or rejects a longer one."""
 
 
 @dataclass(frozen=True, eq=False)

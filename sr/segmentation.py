@@ -22,6 +22,7 @@ from sr.identity import Kind
 from sr.lettering import Colour
 from sr.marks import mark_colours
 from sr.multiframe import (
+    NOTE,
     Frame,
     Stack,
     coded,
@@ -99,13 +100,13 @@ def build_segmentations(
     words = Words(style.language, reading.translations)
     for series in stacks(sources):
         stack = series.of([each.sop_instance_uid for each in reading.images if each.segments])
-        covered = [] if stack is None else _covered(stack, by_uid)
+        covered = [] if stack is None else _covered(stack, by_uid, words)
         if stack is not None and covered:
-            built.append(_segmentation(origin, stack, covered, words))
+            built.append(_segmentation(origin, stack, covered))
     return built
 
 
-def _covered(stack: Stack, images: Mapping[str, ImageReading]) -> list[_Covered]:
+def _covered(stack: Stack, images: Mapping[str, ImageReading], words: Words) -> list[_Covered]:
     """Return what each finding covers, in the order in which the slices name them."""
     found: dict[Code, _Covered] = {}
     for place, source in enumerate(stack.slices, start=1):
@@ -117,7 +118,8 @@ def _covered(stack: Stack, images: Mapping[str, ImageReading]) -> list[_Covered]
                 continue
             finding = segment.finding
             colour = colours[finding.value]
-            covered = found.setdefault(finding, _Covered(finding, segment.label, colour, {}))
+            label = words.label(segment.label, finding)
+            covered = found.setdefault(finding, _Covered(finding, label, colour, {}))
             before = covered.masks.get(place)
             masks = {**covered.masks, place: mask if before is None else before | mask}
             found[finding] = replace(covered, masks=masks)
@@ -133,10 +135,8 @@ def resized(mask: _Mask, rows: int, columns: int) -> _Mask:
     return mask[np.ix_(down, across)]
 
 
-def _segmentation(
-    origin: Origin, stack: Stack, covered: Sequence[_Covered], words: Words
-) -> Dataset:
-    kind, note = Kind.SEGMENTATION, words.disclaimer[:_LO_LIMIT]
+def _segmentation(origin: Origin, stack: Stack, covered: Sequence[_Covered]) -> Dataset:
+    kind = Kind.SEGMENTATION
     result = new_result(
         origin,
         kind,
@@ -144,7 +144,7 @@ def _segmentation(
         modality="SEG",
         series_uid=stack_uid(origin, kind, stack, "series"),
         texts=[
-            note,
+            NOTE,
             *(each.label for each in covered),
             *(each.finding.meaning for each in covered),
         ],
@@ -160,7 +160,7 @@ def _segmentation(
             ("ImagePositionPatient", "PlanePositionSequence"),
         ],
     )
-    _put_image(result, note)
+    _put_image(result)
     result.SegmentSequence = DicomSequence(
         _segment(number, each, origin.algorithm) for number, each in enumerate(covered, start=1)
     )
@@ -178,7 +178,7 @@ def _segmentation(
     return result
 
 
-def _put_image(result: Dataset, note: str) -> None:
+def _put_image(result: Dataset) -> None:
     """Write the General and Segmentation Image modules (PS3.3 C.7.6.1, C.8.20.2)."""
     result.ImageType = ["DERIVED", "PRIMARY"]
     result.SamplesPerPixel = 1
@@ -188,7 +188,7 @@ def _put_image(result: Dataset, note: str) -> None:
     result.HighBit = 0
     result.SegmentationType = "BINARY"
     result.ContentLabel = "SEGMENTATION"
-    result.ContentDescription = note
+    result.ContentDescription = NOTE
     result.ContentCreatorName = None  # type 2: a person's name, and no person made it
 
 
