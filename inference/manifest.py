@@ -5,10 +5,13 @@ It holds all that the node must know of a model; nothing about a model stands in
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Collection
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydicom.sr.coding import Code
+
+from sr.style import LANGUAGES
 
 
 class _Section(BaseModel):
@@ -244,6 +247,28 @@ class UrgencySection(_Section):
     undecided: str = Field(min_length=1, max_length=256)
 
 
+_OWN = "en"  # what manifests are written in
+Translations = dict[str, dict[str, Annotated[str, Field(min_length=1, max_length=256)]]]
+"""``[translations.LANGUAGE]``: what a text of the manifest reads in another language."""
+
+
+def check_translations(translations: Translations, texts: Collection[str]) -> None:
+    """Check that translations are of ``texts``, into languages that results can be in.
+
+    Raises
+    ------
+    ValueError
+        A language or a text is not known.
+    """
+    others = [each for each in LANGUAGES if each != _OWN]
+    for language, translated in translations.items():
+        if language not in others:
+            raise ValueError(f"translations.{language}: must be {' or '.join(others)}")
+        for text in translated:
+            if text not in texts:
+                raise ValueError(f"translations.{language}: nothing here reads {text!r}")
+
+
 class Manifest(_Section):
     """``model.toml``."""
 
@@ -259,6 +284,7 @@ class Manifest(_Section):
     detection: DetectionSection | None = None
     segmentation: SegmentationSection | None = None
     urgency: UrgencySection | None = None
+    translations: Translations = {}
     training: dict[str, Any] = {}
 
     @model_validator(mode="after")
@@ -280,6 +306,7 @@ class Manifest(_Section):
             raise ValueError("[urgency] needs an output that decides")
         if not self.decides and any(each.when == "abnormal" for each in self.scores):
             raise ValueError('when = "abnormal" needs an output that decides')
+        check_translations(self.translations, self.texts)
         return self
 
     @property
@@ -287,3 +314,30 @@ class Manifest(_Section):
         """Whether an output calls images normal or abnormal."""
         graded = any(each.abnormal_from is not None for each in self.grades)
         return self.classification is not None or graded or self.detection is not None
+
+    @property
+    def texts(self) -> frozenset[str]:
+        """What the manifest says to people and results repeat."""
+        texts = [self.model.title, self.report.procedure.meaning]
+        if self.classification is not None:
+            texts += [each.label for each in self.classification.classes]
+        texts += [each.code.meaning for each in self.scores]
+        for grade in self.grades:
+            texts += [grade.code.meaning, *(each.label for each in grade.levels)]
+        for section in (self.detection, self.segmentation):
+            texts += [each.label for each in section.classes] if section else []
+        if self.urgency is not None:
+            texts += [self.urgency.urgent, self.urgency.routine, self.urgency.undecided]
+        return frozenset(texts)
+
+    @property
+    def assessed(self) -> tuple[str, ...]:
+        """What the model looks for: its classes but the normal one, and its scales."""
+        labels: list[str] = []
+        if self.classification is not None:
+            labels += [each.label for each in self.classification.classes if not each.normal]
+        for section in (self.detection, self.segmentation):
+            labels += [each.label for each in section.classes] if section else []
+        labels += [each.code.meaning for each in self.scores]
+        labels += [each.code.meaning for each in self.grades]
+        return tuple(dict.fromkeys(labels))

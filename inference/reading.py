@@ -58,6 +58,8 @@ def read_pictures(model: Model, pictures: Mapping[str, NDArray[np.uint8]]) -> Re
     return Reading(
         algorithm=package.algorithm,
         procedure=package.manifest.report.procedure.code,
+        assessed=package.manifest.assessed,
+        translations=package.manifest.translations,
         images=tuple(images),
         urgency=answers.urgency(package.manifest, decisions),
     )

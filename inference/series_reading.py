@@ -58,6 +58,8 @@ def read_volume(model: Model, volume: Volume) -> Reading:
     return Reading(
         algorithm=package.algorithm,
         procedure=package.manifest.report.procedure.code,
+        assessed=package.manifest.assessed,
+        translations=package.manifest.translations,
         images=tuple(
             ImageReading(
                 sop_instance_uid=volume.uids[i],

@@ -116,6 +116,8 @@ def manifest(recipe: Recipe, trained: Trained, sha256: str) -> dict[str, object]
         tables["score"] = score_tables(recipe)
     if recipe.urgency is not None:
         tables["urgency"] = _plain(recipe.urgency)
+    if recipe.translations:
+        tables["translations"] = recipe.translations
     judged_on = "validation" if recipe.series is None else "the other folds' answers"
     return tables | {
         "training": {

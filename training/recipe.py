@@ -1,7 +1,8 @@
 """The recipe: what to train, on which images, and what the package will say; a TOML file.
 
-``[package]``, ``[accepts]``, ``[series]``, ``[report]``, ``[prepare]`` and ``[urgency]`` are the
-manifest's own sections and are copied into it. docs/training.md describes the others.
+``[package]``, ``[accepts]``, ``[series]``, ``[report]``, ``[prepare]``, ``[urgency]`` and
+``[translations]`` are the manifest's own sections and are copied into it. docs/training.md
+describes the others.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ from inference.manifest import (
     PrepareSection,
     ReportSection,
     SeriesSection,
+    Translations,
     UrgencySection,
+    check_translations,
 )
 from inference.pixels import Preparation
 from training.errors import RecipeError
@@ -269,6 +272,7 @@ class Recipe(_Section):
     report: ReportSection
     prepare: PrepareSection
     urgency: UrgencySection | None = None
+    translations: Translations = {}
     network: NetworkSection
     region: RegionSection | None = None
     classes: list[ClassSection] = Field(alias="class", min_length=2)
@@ -295,6 +299,7 @@ class Recipe(_Section):
             raise ValueError("a series recipe needs prepare.window")
         if len({each.name for each in self.data}) < len(self.data):
             raise ValueError("two [[data]] bear one name")
+        check_translations(self.translations, self._texts)
         for section in self.data:
             self._check_data(section)
         for question in self.questions:
@@ -321,6 +326,15 @@ class Recipe(_Section):
             raise ValueError(f"question {question.title!r}: no data {question.data!r}")
         if question.score not in ("abnormal", *self.labels):
             raise ValueError(f"question {question.title!r}: no class {question.score!r}")
+
+    @property
+    def _texts(self) -> list[str]:
+        """What the manifest will say to people."""
+        texts = [self.package.title, self.report.procedure.meaning, *self.labels]
+        texts += [each.code.meaning for each in self.scores]
+        if self.urgency is not None:
+            texts += [self.urgency.urgent, self.urgency.routine, self.urgency.undecided]
+        return texts
 
     @property
     def labels(self) -> list[str]:
@@ -361,6 +375,7 @@ _TOLD = {
     "accepts",
     "report",
     "urgency",
+    "translations",
     "questions",
     "card",
     "operating_point",

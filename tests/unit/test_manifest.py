@@ -10,6 +10,7 @@ import pytest
 from inference.errors import ManifestError
 from inference.manifest import Manifest
 from inference.package import ZOO, find_packages, read_package
+from sr.style import LANGUAGES
 from tests.tinymodel import (
     CLASSIFICATION,
     DETECTION,
@@ -125,6 +126,42 @@ def test_what_is_wrong_in_other_kinds_is_named_too(
     folder = write_package(tmp_path, (old, new), sections=ALL_KINDS)
     with pytest.raises(ManifestError, match=message):
         read_package(folder)
+
+
+WRONG_TRANSLATIONS: list[tuple[str, str]] = [
+    ('[translations.de]\n"pneumonia" = "Pneumonie"', "translations.de: must be ja or fr"),
+    ('[translations.en]\n"pneumonia" = "lung fever"', "translations.en: must be ja or fr"),
+    ('[translations.fr]\n"phthisis" = "phtisie"', "translations.fr: nothing here reads 'phthisis'"),
+    ('[translations.fr]\n"pneumonia" = ""', "translations.fr.pneumonia"),
+]
+
+
+@pytest.mark.parametrize(("table", "message"), WRONG_TRANSLATIONS)
+def test_translation_of_what_nobody_says_is_named(tmp_path: Path, table: str, message: str) -> None:
+    with pytest.raises(ManifestError, match=message):
+        read_package(write_package(tmp_path, sections=f"{CLASSIFICATION}{table}\n"))
+
+
+def test_every_text_of_a_manifest_can_be_translated(tmp_path: Path) -> None:
+    manifest = read_package(write_package(tmp_path / "plain", sections=ALL_KINDS)).manifest
+    assert {"Brightness screening", "pneumonia", "Urgent: red."} <= manifest.texts
+    table = "".join(f'"{each}" = "x"\n' for each in sorted(manifest.texts))
+    folder = write_package(tmp_path, sections=f"{ALL_KINDS}[translations.fr]\n{table}")
+    assert read_package(folder).manifest.translations["fr"].keys() == manifest.texts
+
+
+def test_our_own_packages_speak_every_language() -> None:
+    for package in find_packages([]):
+        manifest = package.manifest
+        for language in set(LANGUAGES) - {"en"}:
+            assert manifest.texts - manifest.translations[language].keys() <= {"COVID-19"}
+
+
+def test_what_a_model_assesses_is_all_but_the_normal(tmp_path: Path) -> None:
+    package = read_package(write_package(tmp_path, sections=ALL_KINDS))
+    assert "normal" not in package.manifest.assessed
+    assert package.manifest.assessed[0] == "pneumonia"
+    assert len(set(package.manifest.assessed)) == len(package.manifest.assessed) > 3
 
 
 WRONG_SERIES: list[tuple[str, str, str]] = [

@@ -250,3 +250,12 @@ def test_the_head_alone_goes_into_the_tensor_of_a_cropping_model(tmp_path: Path)
     assert found.heatmap.shape == (200, 200)
     assert found.heatmap[50, 130] > 0.9
     assert found.heatmap[150, 30] == 0
+
+
+def test_a_reading_says_what_was_assessed_and_in_which_words(tmp_path: Path) -> None:
+    words = '[translations.ja]\n"pneumonia" = "肺炎"\n'
+    package = read_package(write_package(tmp_path, sections=f"{CLASSIFICATION}{SCORE}{words}"))
+    reading = read_pictures(Model(package, threads=1), {"1.2": np.zeros((64, 64), np.uint8)})
+    assert reading.assessed == package.manifest.assessed
+    assert reading.assessed[0] == "pneumonia"
+    assert reading.translations == {"ja": {"pneumonia": "肺炎"}}

@@ -64,6 +64,7 @@ def test_a_study_with_blood_is_abnormal_and_its_slices_are_named(model: Model) -
     assert values[0] == pytest.approx(study.decision.abnormal_probability, abs=1e-6)
     assert reading.urgency is not None
     assert reading.urgency.urgent
+    assert reading.assessed == ("pneumonia",)
 
 
 def test_the_slices_come_in_anatomical_order_without_a_decision_of_their_own(

@@ -50,7 +50,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "[card]": CardSection,
 }
 # Those of the manifest, and [[data.columns]] and [[data.unsure]], which are within [[data]].
-ELSEWHERE = {"accepts", "series", "report", "prepare", "urgency", "class"}
+ELSEWHERE = {"accepts", "series", "report", "prepare", "urgency", "translations", "class"}
 WHERE = ("where", "screens", "kinds", "yes")
 
 
