@@ -54,7 +54,7 @@ def build_notice(
     sections = [
         container(codes.FINDINGS, [text(codes.FINDING, each) for each in lines]),
         container(codes.IMPRESSIONS, [text(codes.IMPRESSION, words.say("not_read"))]),
-        container(codes.RECOMMENDATIONS, [text(codes.RECOMMENDATION, words.notice)]),
+        container(codes.RECOMMENDATIONS, [text(codes.RECOMMENDATION, words.not_read_notice)]),
     ]
     # Another reason is another notice, beside the earlier one.
     told = " ".join(f"{each.name} {each.version} {why}" for each, why in skipped)

@@ -80,7 +80,14 @@ class Words:
     @property
     def notice(self) -> str:
         """The notice in full, and in any other language than English one line of English."""
-        told = self.say("notice")
+        return self._with_english(self.say("notice"))
+
+    @property
+    def not_read_notice(self) -> str:
+        """The notice of a document that tells of no result."""
+        return self._with_english(self.say("not_read_notice"))
+
+    def _with_english(self, told: str) -> str:
         if self.language == "en":
             return told
         # Validators and other departments look for the English words.

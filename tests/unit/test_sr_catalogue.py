@@ -160,7 +160,7 @@ def test_every_reason_has_a_translation(language: str) -> None:
     [
         ("en", "modality missing is not CR or DX"),
         ("ja", "モダリティがCRまたはDXではない（記載なし）"),  # noqa: RUF001
-        ("fr", "modalité non précisé, et non CR ou DX"),
+        ("fr", "modalité non précisée, et non CR ou DX"),
     ],
 )
 def test_reason_is_told_with_its_values(language: str, expected: str) -> None:
