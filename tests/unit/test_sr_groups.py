@@ -11,9 +11,20 @@ from hypothesis import strategies as st
 from pydicom import Dataset, dcmread
 
 from sr.document import to_bytes
-from sr.findings import ImageReading, Reading, Region, Segment, Urgency
+from sr.findings import (
+    ImageReading,
+    Normality,
+    NotAssessed,
+    Reading,
+    Region,
+    Segment,
+    Urgency,
+)
 from sr.patient import SourceError
+from sr.reasons import Reason
 from sr.report import build_report
+from sr.style import Style
+from sr.wording import Words
 from tests.sr_examples import (
     LESION,
     MASS,
@@ -320,6 +331,39 @@ def test_highdicom_tells_regions_from_images(name: str, images: int, regions: in
     assert isinstance(content, MeasurementReport)
     assert len(content.get_image_measurement_groups()) == images
     assert len(content.get_planar_roi_measurement_groups()) == regions
+
+
+def _comments(read: Reading, language: str = "en") -> list[str]:
+    """Return the comments on the report as a whole."""
+    source = received(radiograph())
+    report = build_report([source], read, when=WHEN, style=Style(language=language))
+    return [each.TextValue for each in walk(report) if concept(each) == "121106"]
+
+
+def test_report_says_what_the_model_looks_for_and_what_it_did_not_read() -> None:
+    left_out = NotAssessed(images=2, reason=Reason("a localizer is not read"))
+    read = replace(
+        reading(image_reading(radiograph())),
+        assessed=("Pneumonia", "COVID-19"),
+        not_assessed=(left_out,),
+    )
+    notice, assessed, unread = _comments(read)
+    assert "not for diagnosis" in notice.lower()
+    assert assessed == "Assessed only: pneumonia, COVID-19; nothing else was assessed."
+    assert unread == "2 images were not read: a localizer is not read."
+
+
+def test_report_with_a_heat_map_says_what_it_is_not() -> None:
+    shown = image_reading(radiograph(), heatmap=spot(2, 5))
+    assert _comments(reading(shown))[1:] == ["Where the model looked, not how far disease extends."]
+    normal = image_reading(radiograph(), Normality.NORMAL, heatmap=spot(2, 5))
+    assert len(_comments(reading(normal))) == 1
+
+
+def test_report_in_another_language_has_the_notice_in_english_too() -> None:
+    told, english = _comments(reading(image_reading(radiograph())), language="ja")
+    assert "診断" in told
+    assert english == Words().notice
 
 
 def test_words_of_a_model_that_ascii_lacks_turn_the_report_into_utf_8() -> None:
