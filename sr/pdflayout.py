@@ -143,7 +143,7 @@ def _blocks(content: Content) -> list[_Block]:
     japanese = content.language.startswith("ja")
     conclusion = _Conclusion(content.conclusion, _TONES[content.tone], japanese=japanese)
     above = [
-        _Identification(content.patient, content.study),
+        _Identification(content.patient, content.study, japanese=japanese),
         conclusion,
         *(_Text("", each, japanese=japanese) for each in conclusion.left_over),
     ]
@@ -193,27 +193,37 @@ def _placed(blocks: Sequence[_Block]) -> list[_Page]:
 
 
 class _Identification(_Block):
-    """Two columns of label and value between two lines."""
+    """Two columns of label and value between two lines; nothing of a long value is cut off."""
 
     _ROW = 5.4 * mm
 
-    def __init__(self, *columns: Sequence[Row]) -> None:
-        self._columns = columns
-        self.height = self._ROW * max(map(len, columns)) + 3 * mm
+    def __init__(self, *columns: Sequence[Row], japanese: bool) -> None:
+        self._width = _ROOM / len(columns)
+        self._columns = [self._set(rows, japanese=japanese) for rows in columns]
+        heights = [sum(self._height(each) for _, each in rows) for rows, _ in self._columns]
+        self.height = max(heights) + 3 * mm
+
+    def _set(
+        self, rows: Sequence[Row], *, japanese: bool
+    ) -> tuple[list[tuple[str, Paragraph]], float]:
+        """Return the labels with their values, and how wide the labels are."""
+        labels = max(_text_width(each.label, 8.5) for each in rows) + 4 * mm
+        style, room = _style(10, japanese=japanese), self._width - labels - 4 * mm
+        return [(each.label, _paragraph(each.value, style, room)) for each in rows], labels
+
+    def _height(self, value: Paragraph) -> float:
+        return max(self._ROW, value.height + 0.4 * mm)
 
     def draw(self, canvas: Canvas, top: float) -> None:
         canvas.setStrokeColor(_RULE)
         for edge in (top, top - self.height):
             canvas.line(_MARGIN, edge, _MARGIN + _ROOM, edge)
-        width = _ROOM / len(self._columns)
-        for place, rows in enumerate(self._columns):
-            left = _MARGIN + place * width
-            beside = left + 4 * mm + max(_text_width(each.label, 8.5) for each in rows)
-            for line, row in enumerate(rows):
-                down = top - 1.5 * mm - self._ROW * (line + 0.72)
-                _draw_text(canvas, left, down, row.label, 8.5, _GREY)
-                value = _shortened(row.value, 10, left + width - 2 * mm - beside)
-                _draw_text(canvas, beside, down, value, 10, _INK)
+        for place, (rows, labels) in enumerate(self._columns):
+            left, down = _MARGIN + place * self._width, top - 1.3 * mm
+            for label, value in rows:
+                _draw_text(canvas, left, down - 3.7 * mm, label, 8.5, _GREY)
+                value.drawOn(canvas, left + labels, down - value.height)
+                down -= self._height(value)
 
 
 class _Conclusion(_Block):
