@@ -114,7 +114,10 @@ def annotation_texts(items: Iterable[Dataset]) -> list[str]:
 def _answer(reading: Reading, image: ImageReading, words: Words) -> list[Dataset]:
     """Return the answer, what it must not be taken for, and the notice, a line each."""
     decision = reading.decision_on(image)
-    lines = [words.headline(decision), words.caution(decision), words.disclaimer]
+    headline = words.headline(decision)
+    if image.decision is None and reading.study is not None:
+        headline = words.about(words.say("study"), headline)
+    lines = [headline, words.caution(decision), words.disclaimer]
     left, top, right, bottom = _FIRST_LINE
     items: list[Dataset] = []
     for line in filter(None, lines):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from pydicom import Dataset
@@ -10,11 +10,14 @@ from pydicom.sequence import Sequence as DicomSequence
 from pydicom.uid import KeyObjectSelectionDocumentStorage
 
 from sr import codes
-from sr.content import Relation, image, put_root, text
+from sr.content import Relation, put_root, text
+from sr.content import image as image_item
 from sr.context import observation_context
 from sr.document import Origin, images_read, new_result, put_evidence
-from sr.findings import Reading
+from sr.findings import ImageReading, Reading
 from sr.identity import Kind
+from sr.paragraphs import measurements
+from sr.patient import image_area
 from sr.style import DEFAULT_STYLE, KeyImagesFor, Style
 from sr.wording import Words
 
@@ -61,7 +64,7 @@ def build_key_images(
     flagged = [images[each.sop_instance_uid] for each in reading.images if reading.is_flagged(each)]
     if not flagged:
         return None
-    description = _description(reading, Words(style.language, reading.translations))
+    description = _description(reading, images, Words(style.language, reading.translations))
     result = new_result(
         origin,
         Kind.KEY_IMAGES,
@@ -72,7 +75,7 @@ def build_key_images(
     )
     result.ReferencedPerformedProcedureStepSequence = DicomSequence()
     told = text(codes.KEY_OBJECT_DESCRIPTION, description)
-    shown = [image(each, Relation.CONTAINS) for each in flagged]
+    shown = [image_item(each, Relation.CONTAINS) for each in flagged]
     title = _TITLES[style.key_images_for]
     put_root(result, title, "2010", [*observation_context(style.language), told, *shown])
     for item in shown:
@@ -81,12 +84,19 @@ def build_key_images(
     return result
 
 
-def _description(reading: Reading, words: Words) -> str:
+def _description(reading: Reading, images: Mapping[str, Dataset], words: Words) -> str:
     """Return the answers in words, each once, and the notice."""
     if reading.study is not None:
         answers = [words.headline(reading.study.decision)]
     else:
-        flagged = [each for each in reading.images if reading.is_flagged(each)]
-        answers = [words.headline(each.decision) for each in flagged]
-    told = [words.own(reading.algorithm.title), *dict.fromkeys(answers), words.notice]
+        flagged = (each for each in reading.images if reading.is_flagged(each))
+        answers = [_answer(reading, each, images[each.sop_instance_uid], words) for each in flagged]
+    told = [reading.algorithm.title, *dict.fromkeys(answers), words.notice]
     return "\n".join(words.sentence(each) for each in told)
+
+
+def _answer(reading: Reading, image: ImageReading, source: Dataset, words: Words) -> str:
+    """Return what was decided on an image, or what was measured where nothing was decided."""
+    if image.decision is not None:
+        return words.headline(image.decision)
+    return words.catalogue.semicolon.join(measurements(words, reading, image, image_area(source)))

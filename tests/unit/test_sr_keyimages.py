@@ -55,6 +55,7 @@ def test_marked_image_is_selected_though_nothing_was_decided() -> None:
     selection = build_key_images([source], read, when=WHEN)
     assert selection is not None
     assert _selected(selection) == [source.SOPInstanceUID]
+    assert "1 finding marked: (1) mass 91.0 %." in _description(selection)
 
 
 def test_suspicious_slices_are_selected() -> None:

@@ -95,6 +95,14 @@ def test_answer_and_notice_stand_on_the_upper_edge() -> None:
     assert {each.BoundingBoxAnnotationUnits for each in answer.TextObjectSequence} == {"DISPLAY"}
 
 
+def test_answer_on_a_slice_is_that_on_its_study() -> None:
+    sources, read = READINGS["abnormal study"]()
+    (state,) = build_presentations(sources, read, when=WHEN)
+    answers = _annotations(state, "AI_ANSWER")
+    assert len(answers) == len(read.images)
+    assert _told(answers)[0] == "Study: ABNORMAL, most likely intracranial haemorrhage (87.1 %)"
+
+
 def test_normal_images_are_not_in_it() -> None:
     sources, read = READINGS["classification"]()
     (state,) = build_presentations(sources, read, when=WHEN)
