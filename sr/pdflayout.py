@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
 from io import BytesIO
+from typing import Protocol, cast
 from xml.sax.saxutils import escape
 
 from PIL import Image
@@ -26,7 +27,7 @@ from reportlab.pdfgen.canvas import Canvas
 from reportlab.platypus import Paragraph
 
 from sr.findings import Normality
-from sr.identity import MANUFACTURER, MODEL_NAME, SOFTWARE_VERSION
+from sr.identity import MODEL_NAME, SOFTWARE_VERSION
 from sr.lettering import FONT_FILE
 from sr.pdfcontent import Content, Picture, Row, Section
 
@@ -36,7 +37,9 @@ _MARGIN = 18 * mm
 _ROOM = _WIDTH - 2 * _MARGIN
 _TOP = _HEIGHT - 31 * mm  # below the heading and the notice
 _BOTTOM = 21 * mm  # above the foot
+_PAGE = _TOP - _BOTTOM
 _GAP = 4 * mm
+_HEADING = 5.5 * mm  # of a section
 
 _TALLEST = 150 * mm  # of a picture
 _LOWEST = 62 * mm  # rather on the next page, and as tall as this many:
@@ -44,7 +47,7 @@ _USUAL = 110 * mm
 _BELOW = 1.5 * mm  # between a picture and its caption
 _COLUMNS = {1: 1, 2: 2, 3: 3}  # by number of pictures; of more there are two beside each other
 _CONCLUSION = 60 * mm  # what is longer goes on in smaller letters
-_LONGEST = 1100  # pixels of a picture's long side: 240 per inch at full height
+_LONGEST = 1100  # pixels of a picture's long side: 190 per inch of a tall one
 _QUALITY = 88  # of JPEG
 
 _BEFORE_SIGN = re.compile(" (?=[%:;!?])")  # where English and French break no line
@@ -61,14 +64,13 @@ _TONES = {  # told apart in every common colour blindness; the words say it too
 }
 
 
-class _Block:
-    """Something that stands on a page, as wide as its text."""
+class _Block(Protocol):
+    """Something that stands on a page, between its margins; all sizes are in points."""
 
     height: float
 
     def draw(self, canvas: Canvas, top: float) -> None:
-        """Draw it with its upper edge there, points from the lower edge of the page."""
-        raise NotImplementedError
+        """Draw it with its upper edge there, counted from the lower edge of the page."""
 
 
 @dataclass
@@ -109,7 +111,7 @@ def _prepare() -> None:
 
 def _put_information(canvas: Canvas, content: Content) -> None:
     canvas.setTitle(content.title)
-    canvas.setAuthor(f"{MANUFACTURER} {MODEL_NAME} {SOFTWARE_VERSION}")
+    canvas.setAuthor(f"{MODEL_NAME} {SOFTWARE_VERSION}")
     canvas.setSubject(content.banner)
     canvas.setCreator(content.maker)
     canvas.setKeywords("")
@@ -142,25 +144,34 @@ def _blocks(content: Content) -> list[_Block]:
     """Return what stands on the pages, the pictures as tall as one page has room for."""
     japanese = content.language.startswith("ja")
     conclusion = _Conclusion(content.conclusion, _TONES[content.tone], japanese=japanese)
-    above = [
+    above: list[_Block] = [
         _Identification(content.patient, content.study, japanese=japanese),
         conclusion,
-        *(_Text("", each, japanese=japanese) for each in conclusion.left_over),
+        *_texts("", conclusion.left_over, japanese=japanese),
     ]
-    below = [
+    below: list[_Block] = [
         block
         for section in content.sections
-        for block in _section_blocks(section, japanese=japanese)
+        for block in _texts(section.heading, section.paragraphs, japanese=japanese)
     ]
-    room = _TOP - _BOTTOM - sum(each.height + _GAP for each in (*above, *below))
+    room = _PAGE - sum(each.height + _GAP for each in (*above, *below))
     return [*above, *_picture_rows(content.pictures, room, japanese=japanese), *below]
 
 
-def _section_blocks(section: Section, *, japanese: bool) -> Iterator[_Block]:
-    """Yield the paragraphs of a section, the heading with the first."""
-    for place, text in enumerate(section.paragraphs):
-        heading = section.heading if place == 0 else ""
-        yield _Text(heading, text, japanese=japanese)
+def _texts(heading: str, texts: Sequence[str], *, japanese: bool) -> Iterator[_Text]:
+    """Yield paragraphs, the heading with the first; one that is longer than a page in pieces."""
+    style = _style(9.5, japanese=japanese)
+    for text in texts:
+        paragraph = _paragraph(text, style, _ROOM)
+        while paragraph.height > _PAGE - _HEADING:
+            pieces = cast(list[Paragraph], paragraph.split(_ROOM, _PAGE - _HEADING))
+            for each in pieces:
+                each.wrap(_ROOM, _HEIGHT)
+            piece, paragraph = pieces
+            yield _Text(heading, piece)
+            heading = ""
+        yield _Text(heading, paragraph)
+        heading = ""
 
 
 def _picture_rows(pictures: Sequence[Picture], room: float, *, japanese: bool) -> list[_Pictures]:
@@ -192,7 +203,7 @@ def _placed(blocks: Sequence[_Block]) -> list[_Page]:
 # -- blocks --
 
 
-class _Identification(_Block):
+class _Identification:
     """Two columns of label and value between two lines; nothing of a long value is cut off."""
 
     _ROW = 5.4 * mm
@@ -226,7 +237,7 @@ class _Identification(_Block):
                 down -= self._height(value)
 
 
-class _Conclusion(_Block):
+class _Conclusion:
     """The first section, large, beside a bar in the colour of the answer.
 
     Attributes
@@ -260,13 +271,12 @@ class _Conclusion(_Block):
             top -= text.height + 1.2 * mm
 
 
-class _Text(_Block):
+class _Text:
     """A paragraph, with a heading if it is the first of its section."""
 
-    def __init__(self, heading: str, text: str, *, japanese: bool) -> None:
-        self._heading = heading
-        self._text = _paragraph(text, _style(9.5, japanese=japanese), _ROOM)
-        self.height = self._text.height + (5.5 * mm if heading else 0)
+    def __init__(self, heading: str, text: Paragraph) -> None:
+        self._heading, self._text = heading, text
+        self.height = text.height + (_HEADING if heading else 0)
 
     def draw(self, canvas: Canvas, top: float) -> None:
         if self._heading:
@@ -274,7 +284,7 @@ class _Text(_Block):
         self._text.drawOn(canvas, _MARGIN, top - self.height)
 
 
-class _Pictures(_Block):
+class _Pictures:
     """Pictures side by side, each above its caption; as high as its captions until it is fitted."""
 
     def __init__(self, pictures: Sequence[Picture], columns: int, *, japanese: bool) -> None:

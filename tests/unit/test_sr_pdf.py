@@ -1,6 +1,7 @@
 """The document: what its pages say and show, in which order, and that it is reproducible."""
 
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -10,9 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pydicom import Dataset
+from pydicom.sr.coding import Code
 
 from sr.content import text_values
-from sr.findings import Normality, Reading
+from sr.findings import Normality, Probability, Reading
 from sr.pdf import build_pdf
 from sr.pdfcontent import MOST_PICTURES, person_name
 from sr.style import LANGUAGES, Style
@@ -247,6 +249,22 @@ def test_long_values_are_not_cut_off(tmp_path: Path) -> None:
     text = "".join(_text(_simple(source), tmp_path).split())
     assert "Featherstonehaugh-Cholmondeley,WilhelminaAlexandrinaPersephone" in text
     assert "0123456789" * 6 in text
+
+
+@poppler
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_text_longer_than_a_page_goes_on_overleaf(language: str, tmp_path: Path) -> None:
+    source = radiograph()
+    code = Code("X", "99TEST", "X")
+    classes = tuple(
+        Probability(finding=code, label=f"number{number}x", value=0.5) for number in range(400)
+    )
+    read = reading(replace(image_reading(source), probabilities=classes))
+    document = build_pdf([source], {}, read, when=WHEN, style=Style(language=language))
+    pages = _asked("pdftotext", document, tmp_path).rstrip("\f").split("\f")
+    told = [re.findall(r"number\d+x", "".join(page.split())) for page in pages]
+    assert [each for page in told for each in page] == [each.label for each in classes]
+    assert max(map(len, told)) < 250
 
 
 @poppler
