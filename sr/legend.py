@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw
 
+from sr import codes
 from sr.findings import (
     Decision,
     Grade,
@@ -24,21 +25,26 @@ from sr.lettering import (
     AMBER,
     BAND,
     GREY,
+    TRACK,
     VERMILION,
     WHITE,
-    Badge,
     Colour,
-    Gauge,
-    Line,
+    broken,
+    fitting,
+    font,
+)
+from sr.marks import mark_colours
+from sr.rows import (
+    Badge,
+    Headline,
+    Meter,
     Row,
+    Space,
     Swatch,
     draw_stack,
-    font,
-    printable,
     stack_height,
     wrapped,
 )
-from sr.marks import mark_colours
 from sr.wording import Words, capital
 
 _ANSWER: dict[Normality, Colour] = {  # orange and blue differ for everyone
@@ -46,7 +52,8 @@ _ANSWER: dict[Normality, Colour] = {  # orange and blue differ for everyone
     Normality.ABNORMAL: (255, 150, 40),
     Normality.INDETERMINATE: (225, 225, 140),
 }
-_GAUGE = (110, 190, 255)
+_PROBABILITY, _SCALE = (214, 170, 120), (110, 190, 255)
+_SMALLEST = 13  # pixels, of letters that can be read
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,41 +84,47 @@ class Caption:
 
 def banner(width: int, text: str) -> Image.Image:
     """Draw the upper band: the notice that this is no diagnosis, or the site's own text."""
-    size = max(14, width // 32)
-    band = Image.new("RGB", (width, round(size * 1.9)), BAND)
+    largest = max(_SMALLEST, width // 32)
+    room = width - largest
+    size = fitting(text, largest, max(_SMALLEST, largest * 2 // 3), room)
+    lines, step = broken(text, size, room), round(1.4 * size)
+    band = Image.new("RGB", (width, step * (len(lines) - 1) + round(1.9 * largest)), BAND)
     draw_on = ImageDraw.Draw(band)
-    middle = (width / 2, band.height / 2)
-    draw_on.text(middle, printable(text), fill=AMBER, font=font(size), anchor="mm")
+    first = (band.height - step * (len(lines) - 1)) / 2
+    for place, line in enumerate(lines):
+        middle = (width / 2, first + place * step)
+        draw_on.text(middle, line, fill=AMBER, font=font(size), anchor="mm")
     draw_on.line((0, band.height - 1, width, band.height - 1), fill=AMBER)
     return band
 
 
 def legend(width: int, caption: Caption, *, with_scale: bool) -> Image.Image:
     """Draw the lower band: the answer on the left, notes and the heat map's scale on the right."""
-    size = max(13, width // 46)
-    margin = size
-    right_width = round(width * 0.3)
+    size = max(_SMALLEST, width // 50)
+    margin = round(1.2 * size)
+    right_width = round(width * 0.27)
     right = width - margin - right_width
-    answer = answer_rows(caption, size, right - 2 * margin)
+    answer = answer_rows(caption, size, right - 2 * margin - margin // 2)
     notes = _note_rows(caption, size, right_width, with_scale=with_scale)
-    made_by = wrapped(_maker(caption), round(0.85 * size), GREY, width - 2 * margin)
+    made_by = _maker_rows(caption, size, width - 2 * margin)
     scale_height = 4 * size if with_scale else 0
-    upper = round(1.5 * margin) + max(stack_height(answer), scale_height + stack_height(notes))
+    upper = margin + max(stack_height(answer), scale_height + stack_height(notes)) + margin // 2
     band = Image.new("RGB", (width, upper + stack_height(made_by) + margin), BAND)
     draw_on = ImageDraw.Draw(band)
     if with_scale:
         _draw_scale(band, caption.words, right, margin, right_width, size)
     draw_stack(draw_on, margin, margin, answer)
     draw_stack(draw_on, right, margin + scale_height, notes)
-    draw_stack(draw_on, margin, upper, made_by)
+    draw_on.line((margin, upper, width - margin, upper), fill=TRACK)
+    draw_stack(draw_on, margin, upper + size // 2, made_by)
     return band
 
 
-def _maker(caption: Caption) -> str:
-    words = caption.words
-    return words.maker("maker", caption.reading.algorithm, SOFTWARE_VERSION) + (
-        f" - {words.disclaimer}" if caption.banner else ""
-    )
+def _maker_rows(caption: Caption, size: int, room: int) -> list[Row]:
+    words, small = caption.words, round(0.85 * size)
+    maker = words.maker("maker", caption.reading.algorithm, SOFTWARE_VERSION)
+    notice = wrapped(words.disclaimer, size, AMBER, room) if caption.banner else []
+    return [*notice, *wrapped(maker, small, GREY, room)]
 
 
 # -- the answer --
@@ -125,17 +138,13 @@ def answer_rows(caption: Caption, size: int, room: int) -> list[Row]:
         rows += _urgency_rows(words, reading.urgency, size, room)
     if reading.study is None:
         rows += _headline_rows(words, image.decision, words.headline(image.decision), size, room)
-        texts = _answer_texts(words, image.decision, image.probabilities)
+        rows += _class_rows(words, image.decision, image.probabilities, size, room)
     else:
-        told = words.about(words.say("study"), words.headline(reading.study.decision))
-        rows += _headline_rows(words, reading.study.decision, told, size, room)
-        texts = _answer_texts(words, reading.study.decision, reading.study.probabilities)
-        count = reading.study.images_read
-        texts.append(words.say("slice_of_study", place=caption.place, count=count))
-        if image.probabilities:
-            texts.append(words.say("on_this_slice", classes=words.classes(image.probabilities)))
-    for text in texts:
-        rows += wrapped(text, size, WHITE, room)
+        decision = reading.study.decision
+        told = words.about(words.say("study"), words.headline(decision))
+        rows += _headline_rows(words, decision, told, size, room)
+        rows += _class_rows(words, decision, reading.study.probabilities, size, room)
+        rows += _slice_rows(caption, reading.study.images_read, size, room)
     return [*rows, *_measurement_rows(caption, size, room)]
 
 
@@ -143,7 +152,8 @@ def _urgency_rows(words: Words, urgency: Urgency, size: int, room: int) -> list[
     told = words.urgency(urgency)
     if not urgency.urgent:
         colour = GREY if urgency.urgent is False else _ANSWER[Normality.INDETERMINATE]
-        return [*wrapped(words.about(words.say("study"), told), size, colour, room)]
+        lines = wrapped(words.about(words.say("study"), told), size, colour, room)
+        return [*lines, Space(size // 3)]
     lines = wrapped(words.say("urgent_study"), round(1.5 * size), WHITE, room)
     lines += wrapped(capital(told), size, WHITE, room - 2 * size)
     return [Badge(tuple(lines), room, VERMILION)]
@@ -151,28 +161,68 @@ def _urgency_rows(words: Words, urgency: Urgency, size: int, room: int) -> list[
 
 def _headline_rows(
     words: Words, decision: Decision | None, told: str, size: int, room: int
-) -> list[Line]:
+) -> list[Row]:
     colour = WHITE if decision is None else _ANSWER[decision.normality]
-    lines = wrapped(told, round(1.5 * size), colour, room)
+    room -= Headline.indent(2 * size)
+    large = fitting(told, round(1.5 * size), round(1.2 * size), room)
+    lines = wrapped(told, large, colour, room)
     caution = words.caution(decision)
-    return [*lines, *wrapped(caution, size, colour, room)] if caution else lines
+    lines += wrapped(caution, size, colour, room) if caution else []
+    return [Headline(tuple(lines)), Space(size // 3)]
 
 
-def _answer_texts(
-    words: Words, decision: Decision | None, probabilities: Sequence[Probability]
-) -> list[str]:
-    texts = [] if decision is None else [words.operating_point(decision)]
-    return [*texts, words.classes(probabilities)] if probabilities else texts
+def _class_rows(
+    words: Words,
+    decision: Decision | None,
+    probabilities: Sequence[Probability],
+    size: int,
+    room: int,
+) -> list[Row]:
+    """Return the probability that decided with its operating point, and that of each finding."""
+    rows: list[Row] = []
+    if decision is not None:
+        rows.append(
+            Meter(
+                name=words.say("abnormality"),
+                value=words.percent(decision.abnormal_probability),
+                share=decision.abnormal_probability,
+                mark=decision.threshold,
+                marked=words.say("threshold", threshold=words.percent(decision.threshold)),
+                room=room,
+                size=size,
+                colour=_ANSWER[decision.normality],
+            )
+        )
+    normal = codes.normality(Normality.NORMAL)  # which is the rest of what the first meter shows
+    others = [each for each in probabilities if each.finding != normal]
+    return rows + [_class_meter(words, each, size, room) for each in others]
+
+
+def _class_meter(words: Words, found: Probability, size: int, room: int) -> Meter:
+    return Meter(
+        name=capital(words.label(found.label, found.finding)),
+        value=words.percent(found.value),
+        share=found.value,
+        room=room,
+        size=size,
+        colour=_PROBABILITY,
+    )
+
+
+def _slice_rows(caption: Caption, images_read: int, size: int, room: int) -> list[Row]:
+    """Return which slice is shown, and what is said of it."""
+    words = caption.words
+    told = words.say("slice_of_study", place=caption.place, count=images_read)
+    rows: list[Row] = [Space(size // 3), *wrapped(told, size, GREY, room)]
+    return rows + [_class_meter(words, each, size, room) for each in caption.image.probabilities]
 
 
 def _measurement_rows(caption: Caption, size: int, room: int) -> list[Row]:
     words, image = caption.words, caption.image
-    rows: list[Row] = []
-    for score in image.scores:
-        rows += [*wrapped(words.score(score), size, WHITE, room), _score_gauge(score, size)]
+    rows: list[Row] = [Space(size // 3)] if image.scores else []
+    rows += [_score_meter(words, each, size, room) for each in image.scores]
     for grade in image.grades:
-        rows += wrapped(words.grade(grade), size, WHITE, room)
-        rows.append(_grade_gauge(grade, size))
+        rows.append(_grade_meter(words, grade, size, room))
         rows += wrapped(words.classes(grade.levels), round(0.85 * size), GREY, room)
     if image.regions:
         told = words.marked(caption.reading.numbered_regions(image))
@@ -185,21 +235,35 @@ def _measurement_rows(caption: Caption, size: int, room: int) -> list[Row]:
     return rows
 
 
-def _score_gauge(score: Score, size: int) -> Gauge:
+def _score_meter(words: Words, score: Score, size: int, room: int) -> Meter:
     span = score.highest - score.lowest
-    share = (score.value - score.lowest) / span if span > 0 else 0.0
-    return Gauge(share, 0, 14 * size, size, _GAUGE)
+    return Meter(
+        name=capital(words.label(score.name.meaning, score.name)),
+        value=words.score_value(score),
+        share=(score.value - score.lowest) / span if span > 0 else 0.0,
+        room=room,
+        size=size,
+        colour=_SCALE,
+    )
 
 
-def _grade_gauge(grade: Grade, size: int) -> Gauge:
-    steps = len(grade.levels)
-    return Gauge((grade.level + 0.5) / steps, steps, 14 * size, size, _GAUGE)
+def _grade_meter(words: Words, grade: Grade, size: int, room: int) -> Meter:
+    steps, stated = len(grade.levels), grade.stated
+    return Meter(
+        name=capital(words.label(grade.name.meaning, grade.name)),
+        value=words.classes([stated]),
+        share=(grade.level + 0.5) / steps,
+        steps=steps,
+        room=room,
+        size=size,
+        colour=_SCALE,
+    )
 
 
 # -- the notes --
 
 
-def _note_rows(caption: Caption, size: int, room: int, *, with_scale: bool) -> list[Line]:
+def _note_rows(caption: Caption, size: int, room: int, *, with_scale: bool) -> list[Row]:
     keys = ["activation_note"] if with_scale else []
     if caption.image.regions or caption.image.segments:
         keys.append("marks_note")

@@ -216,13 +216,17 @@ class Words:
 
     def score(self, value: Score) -> str:
         """Return a score with its scale: ``"Opacity score 3.2 (scale 0 to 6)"``."""
-        lowest, highest = (
-            f"{each:g}".replace(".", self.catalogue.decimal)
-            for each in (value.lowest, value.highest)
-        )
         name = self.label(value.name.meaning, value.name)
-        number = self.number(value.value)
-        return self.say("score", name=name, value=number, lowest=lowest, highest=highest)
+        return self.say("score", name=name, **self._on_scale(value))
+
+    def score_value(self, value: Score) -> str:
+        """Return a score's value with its scale: ``"3.2 (0 to 6)"``."""
+        return self.say("score_value", **self._on_scale(value))
+
+    def _on_scale(self, value: Score) -> dict[str, str]:
+        ends = {"lowest": value.lowest, "highest": value.highest}
+        told = {key: f"{each:g}".replace(".", self.catalogue.decimal) for key, each in ends.items()}
+        return {"value": self.number(value.value), **told}
 
     def grade(self, value: Grade) -> str:
         """Return a grade with the level's probability: ``"Retinopathy grade: mild (71.0 %)"``."""
