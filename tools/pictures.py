@@ -16,11 +16,10 @@ from pydicom import Dataset
 from pydicom.uid import Comprehensive3DSRStorage, SecondaryCaptureImageStorage
 
 from tools import viewer as viewers
-from tools.node import Node
 from tools.orthanc import Orthanc
 from tools.viewer import Browser, Viewer
 from tools.viewer_pixels import likeness
-from wetread.phantom import write_study
+from tools.viewer_study import abnormal_chest, read_study
 
 DOCS = Path(__file__).parents[1] / "docs"
 _WIDTH = 1600
@@ -39,7 +38,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="wetread-pictures-") as temporary:
         folder = Path(temporary)
         with Orthanc(folder / "orthanc", dicom_web=True) as pacs:
-            results = _read_study(folder, pacs)
+            made = read_study(pacs, abnormal_chest(folder / "study"), folder / "node")
+            results = {str(each.SOPClassUID): each for each in made}
             overlay = Image.fromarray(results[SecondaryCaptureImageStorage].pixel_array)
             height = round(overlay.height * _OVERLAY_WIDTH / overlay.width)
             smaller = overlay.resize((_OVERLAY_WIDTH, height), Image.Resampling.LANCZOS)
@@ -49,18 +49,6 @@ def main() -> int:
                 viewer.screenshot(folder / "viewer.png")
             _save(Image.open(folder / "viewer.png"), DOCS / "viewer.png")
     return 0
-
-
-def _read_study(folder: Path, pacs: Orthanc) -> dict[str, Dataset]:
-    """By SOP class, what came back; images and results are in the PACS then."""
-    sources = write_study(folder / "study", seed=19, finding="ground-glass", extent=0.8, level=0.6)
-    with Node(folder / "node", [("pacs", pacs.ae_title, pacs.port)]) as node:
-        node.send(*sources)
-        node.wait_for_jobs(studies=1)
-    results = {str(each.SOPClassUID): each for each in pacs.datasets()}
-    for each in sources:
-        pacs.store(each)
-    return results
 
 
 def _hang(viewer: Viewer, results: dict[str, Dataset]) -> None:

@@ -176,9 +176,11 @@ class Viewer:
         """
 
         def drawn() -> bool:
+            if text in self.text(pane):
+                return True
             self.pan(3, 2, pane)
             self.pan(-3, -2, pane)
-            return text in self.text(pane)
+            return False
 
         self.wait_until(drawn, lambda: f"{text!r} in {self.text(pane)!r}")
 

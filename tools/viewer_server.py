@@ -54,7 +54,7 @@ _SETTINGS: dict[str, Any] = {
                 "enableStudyLazyLoad": True,
                 "supportsFuzzyMatching": False,
                 "supportsWildcard": True,
-                "singlepart": "bulkdata,pdf",
+                "singlepart": "bulkdata",
                 "bulkDataURI": {"enabled": True},
                 "omitQuotationForMultipartRequest": True,
             },
@@ -145,6 +145,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(length))
+        # The viewer's files stay what they are while the server runs; what the PACS has may change.
+        fixed = not self.path.startswith(_PROXIED)
+        self.send_header("Cache-Control", "max-age=3600" if fixed else "no-store")
         # The viewer's decoders share memory with their workers, which browsers allow such pages.
         self.send_header("Cross-Origin-Opener-Policy", "same-origin")
         self.send_header("Cross-Origin-Embedder-Policy", "require-corp")

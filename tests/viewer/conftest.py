@@ -30,12 +30,19 @@ def pacs(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         yield server
 
 
-@pytest.fixture
-def viewer(browser: Browser, pacs: Orthanc) -> Iterator[Viewer]:
-    """A fresh window; the test fails if anything in it went wrong."""
+@pytest.fixture(scope="module")
+def window(browser: Browser, pacs: Orthanc) -> Iterator[Viewer]:
+    """A window that a module's tests share, as the viewer takes seconds to load."""
     with browser.viewer(pacs) as opened:
         yield opened
-        assert opened.errors == []
+
+
+@pytest.fixture
+def viewer(window: Viewer) -> Iterator[Viewer]:
+    """The window, to open a study in; the test fails if anything in it goes wrong."""
+    window.errors.clear()
+    yield window
+    assert window.errors == []
 
 
 @pytest.fixture

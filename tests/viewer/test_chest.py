@@ -13,11 +13,10 @@ from pydicom.uid import (
 )
 
 from tools.demo import report_lines
-from tools.node import Node
 from tools.orthanc import Orthanc
 from tools.viewer import Viewer
 from tools.viewer_pixels import colour_likeness, likeness
-from wetread.phantom import write_study
+from tools.viewer_study import abnormal_chest, read_study
 
 LINES = 5
 """So many measurements of a group the viewer draws beside its point."""
@@ -31,14 +30,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 def objects(pacs: Orthanc, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Dataset]:
     """By SOP class, what came back of a study whose images are in the PACS too."""
     folder = tmp_path_factory.mktemp("chest")
-    sources = write_study(folder / "study", seed=19, finding="ground-glass", extent=0.8, level=0.6)
-    with Node(folder / "node", [("pacs", pacs.ae_title, pacs.port)]) as node:
-        node.send(*sources)
-        node.wait_for_jobs(studies=1)
-    made = {str(each.SOPClassUID): each for each in pacs.datasets()}
-    for each in sources:
-        pacs.store(each)
-    return made
+    made = read_study(pacs, abnormal_chest(folder / "study"), folder / "node")
+    return {str(each.SOPClassUID): each for each in made}
 
 
 def test_the_study_opens_with_its_results(

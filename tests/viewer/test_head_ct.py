@@ -10,11 +10,11 @@ from pydicom import Dataset
 from pydicom.uid import SecondaryCaptureImageStorage
 
 from tests.ctfiles import head_series, left_between
-from tests.dicomfiles import as_file
-from tools.node import Node
+from tests.viewer.slices import written
 from tools.orthanc import Orthanc
 from tools.viewer import Viewer
 from tools.viewer_pixels import likeness
+from tools.viewer_study import read_study
 
 ALIKE = 0.97
 
@@ -25,16 +25,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 def objects(pacs: Orthanc, tmp_path_factory: pytest.TempPathFactory) -> list[Dataset]:
     """What came back of a study whose images are in the PACS too."""
     folder = tmp_path_factory.mktemp("head")
-    (folder / "study").mkdir()
-    for each in head_series(heights=range(-60, 61, 5), bleed=left_between(4, 26), side=256):
-        (folder / "study" / f"{each.InstanceNumber}.dcm").write_bytes(as_file(each))
-    with Node(folder / "node", [("pacs", pacs.ae_title, pacs.port)]) as node:
-        node.send(folder / "study")
-        node.wait_for_jobs(studies=1)
-    made = pacs.datasets()
-    for file in (folder / "study").iterdir():
-        pacs.store(file)
-    return made
+    slices = head_series(heights=range(-60, 61, 5), bleed=left_between(4, 26), side=256)
+    return read_study(pacs, written(folder / "study", slices), folder / "node")
 
 
 def test_the_overlays_open_in_order(
