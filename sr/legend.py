@@ -179,23 +179,25 @@ def _class_rows(
     room: int,
 ) -> list[Row]:
     """Return the probability that decided with its operating point, and that of each finding."""
-    rows: list[Row] = []
-    if decision is not None:
-        rows.append(
-            Meter(
-                name=words.say("abnormality"),
-                value=words.percent(decision.abnormal_probability),
-                share=decision.abnormal_probability,
-                mark=decision.threshold,
-                marked=words.say("threshold", threshold=words.percent(decision.threshold)),
-                room=room,
-                size=size,
-                colour=_ANSWER[decision.normality],
-            )
-        )
     normal = codes.normality(Normality.NORMAL)  # which is the rest of what the first meter shows
-    others = [each for each in probabilities if each.finding != normal]
-    return rows + [_class_meter(words, each, size, room) for each in others]
+    found = [each for each in probabilities if each.finding != normal]
+    if decision is None:
+        return [_class_meter(words, each, size, room) for each in found]
+    name = words.say("abnormality")
+    if len(found) == 1:  # then it is the same
+        name = capital(words.label(found[0].label, found[0].finding))
+    decided = Meter(
+        name=name,
+        value=words.percent(decision.abnormal_probability),
+        share=decision.abnormal_probability,
+        mark=decision.threshold,
+        marked=words.say("threshold", threshold=words.percent(decision.threshold)),
+        room=room,
+        size=size,
+        colour=_ANSWER[decision.normality],
+    )
+    others = found if len(found) > 1 else []
+    return [decided, *(_class_meter(words, each, size, room) for each in others)]
 
 
 def _class_meter(words: Words, found: Probability, size: int, room: int) -> Meter:

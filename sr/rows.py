@@ -195,11 +195,11 @@ class Meter:
 
     @property
     def _name_room(self) -> int:
-        return round(0.45 * self.room)
+        return round(0.48 * self.room)
 
     @property
     def _value_room(self) -> int:
-        return round(0.22 * self.room)
+        return round(0.21 * self.room)
 
 
 @dataclass(frozen=True)
