@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from db.jobs import LEASE_LOST
+from inference.package import find_packages
 from sr.catalogue import FOLDER, Catalogue, CatalogueError, catalogue
 from sr.findings import NotAssessed, Urgency
 from sr.notice import build_notice
@@ -77,6 +78,19 @@ def test_what_is_wrong_with_a_catalogue_is_named(
             catalogue("fr")
     finally:
         catalogue.cache_clear()
+
+
+@pytest.mark.parametrize(("language", "encoding"), [("fr", "latin-1"), ("ja", "iso2022_jp")])
+def test_texts_fit_the_character_set_that_the_language_is_sent_in(
+    language: str, encoding: str
+) -> None:
+    loaded = catalogue(language)
+    texts = [each for forms in loaded.sentences.values() for each in forms.values()]
+    texts += [*loaded.findings.values(), *loaded.reasons.values()]
+    for package in find_packages([]):
+        texts += package.manifest.translations[language].values()
+    for text in texts:
+        assert text.encode(encoding).decode(encoding) == text
 
 
 # -- everything is used, and nothing else is said --
