@@ -16,7 +16,15 @@ from typing import Self
 
 import numpy as np
 from PIL import Image
-from playwright.sync_api import ConsoleMessage, Locator, Page, Playwright, Response, sync_playwright
+from playwright.sync_api import (
+    BrowserContext,
+    ConsoleMessage,
+    Locator,
+    Page,
+    Playwright,
+    Response,
+    sync_playwright,
+)
 
 from tools.orthanc import Orthanc
 from tools.viewer_files import NotFetchedError, pages
@@ -85,7 +93,7 @@ class Browser:
             context = self._browser.new_context(viewport={"width": width, "height": height})
             context.set_default_timeout(_SECONDS * 1000)
             try:
-                yield Viewer(context.new_page(), server.url)
+                yield Viewer(context, server.url)
             finally:
                 context.close()
 
@@ -95,8 +103,8 @@ class Viewer:
 
     Parameters
     ----------
-    page
-        An empty page.
+    context
+        A profile of the browser; what it keeps makes the viewer load faster the next time.
     url
         Where the viewer is served.
 
@@ -105,17 +113,25 @@ class Viewer:
     page
         The page, for what there is no method for.
     errors
-        What went wrong since the start: errors on the console, exceptions that no one caught, and
-        requests that failed.
+        What went wrong since the window opened: errors on the console, exceptions that no one
+        caught, and requests that failed.
     """
 
-    def __init__(self, page: Page, url: str) -> None:
-        self.page = page
+    def __init__(self, context: BrowserContext, url: str) -> None:
         self.errors: list[str] = []
+        self._context = context
         self._url = url
-        page.on("console", self._on_console)
-        page.on("pageerror", lambda error: self.errors.append(f"uncaught: {error}"))
-        page.on("response", self._on_response)
+        self.page = self._new_page()
+
+    def reopen(self) -> None:
+        """Start anew in a window of the same profile; what went wrong before is forgotten.
+
+        To open another page in the same window breaks off what that was still loading, which the
+        viewer takes for an error.
+        """
+        self.page.close()
+        self.errors.clear()
+        self.page = self._new_page()
 
     def open_list(self, patient: str) -> None:
         """Open the study list and wait until it names a patient."""
@@ -235,6 +251,13 @@ class Viewer:
             if time.monotonic() > deadline:
                 raise TimeoutError(f"not within {seconds:.0f} s: {wanted()}")
             self.page.wait_for_timeout(100)
+
+    def _new_page(self) -> Page:
+        page = self._context.new_page()
+        page.on("console", self._on_console)
+        page.on("pageerror", lambda error: self.errors.append(f"uncaught: {error}"))
+        page.on("response", self._on_response)
+        return page
 
     def _on_console(self, message: ConsoleMessage) -> None:
         if message.type == "error":

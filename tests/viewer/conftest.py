@@ -31,18 +31,18 @@ def pacs(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 @pytest.fixture(scope="module")
-def window(browser: Browser, pacs: Orthanc) -> Iterator[Viewer]:
-    """A window that a module's tests share, as the viewer takes seconds to load."""
+def profile(browser: Browser, pacs: Orthanc) -> Iterator[Viewer]:
+    """A viewer on the PACS, whose profile a module's tests share: it takes seconds to load."""
     with browser.viewer(pacs) as opened:
         yield opened
 
 
 @pytest.fixture
-def viewer(window: Viewer) -> Iterator[Viewer]:
-    """The window, to open a study in; the test fails if anything in it goes wrong."""
-    window.errors.clear()
-    yield window
-    assert window.errors == []
+def viewer(profile: Viewer) -> Iterator[Viewer]:
+    """A fresh window of the viewer; the test fails if anything in it goes wrong."""
+    profile.reopen()
+    yield profile
+    assert profile.errors == []
 
 
 @pytest.fixture
