@@ -100,6 +100,7 @@ IMAGE_REGION = _dcm("111030", "Image Region")
 GEOMETRIC_PURPOSE = _dcm("130400", "Geometric purpose of region")
 BOUNDED_BY = _sct("75958009", "Bounded by")
 OUTLINE = _dcm("111041", "Outline")
+VISUAL_EXPLANATION = _dcm("130401", "Visual explanation")
 CLASS_ACTIVATION = _dcm("130402", "Class activation")  # CID 217, CID 7180
 AREA = _sct("42798000", "Area")
 COVERED_SHARE = Code("COVERED-SHARE", PRIVATE_SCHEME, "Covered share of the image")

@@ -295,7 +295,8 @@ def _activation_groups(
     outlines = contours(image.heatmap, int(source.Rows), int(source.Columns))
     for place, (outline, shown) in enumerate(zip(outlines, numbers, strict=False), start=1):
         items = [
-            coded(codes.GEOMETRIC_PURPOSE, codes.CLASS_ACTIVATION),
+            # No geometric purpose: those of CID 219 would make it an outline of the finding.
+            coded(codes.VISUAL_EXPLANATION, codes.CLASS_ACTIVATION),
             *_probabilities(_explained(reading, image), finding),
             polyline(codes.IMAGE_REGION, outline, source),
         ]

@@ -216,9 +216,9 @@ def test_study_that_was_read_as_a_whole_comes_first() -> None:
 
 def test_activation_is_a_region_that_says_it_is_no_outline_of_disease() -> None:
     group = _group(_made("abnormal study"), "AI activation 2")
-    purpose = _one(group, "130400")
-    assert purpose.RelationshipType == "CONTAINS"
-    assert purpose.ConceptCodeSequence[0].CodeMeaning == "Class activation"
+    explanation = _one(group, "130401")
+    assert explanation.ConceptCodeSequence[0].CodeMeaning == "Class activation"
+    assert "130400" not in {concept(each) for each in walk(group)}
     assert _selected(group, "111030") == ct_slice(2).SOPInstanceUID
     # Around the warm cell: row 2, column 4 of 8; 256 rows and columns.
     points = _points(group)
