@@ -23,6 +23,7 @@ from pydicom.uid import RE_VALID_UID
 from pydicom.valuerep import TEXT_VR_DELIMS
 
 _UTF_8 = "ISO_IR 192"
+_LATIN_1 = "ISO_IR 100"
 _ASCII = frozenset({"", "ISO_IR 6", "ISO 2022 IR 6"})  # the default repertoire
 _LATIN_IN_ASCII = re.compile(rb"(?:^|\x1b\(B)[^\x1b]*[\x80-\xff]")  # after no other escape sequence
 _TEXT_VRS = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})  # PS3.5 section 6.1.2.2
@@ -89,12 +90,15 @@ def put_patient_and_study(target: Dataset, source: Dataset, texts: Iterable[str]
         An image of the study; it may come from a file in any transfer syntax.
     texts
         All free text that the result will add. If the character set of the source cannot encode
-        it, everything is written in UTF-8 (ISO_IR 192) instead.
+        it, everything is written in Latin-1 (ISO_IR 100) where that only adds to it, else in UTF-8
+        (ISO_IR 192).
     """
     character_set = source.get("SpecificCharacterSet") or None
-    recode = not _encodes(character_set, texts)
-    if recode:
-        character_set = _UTF_8
+    texts, recode = list(texts), False
+    if not _encodes(character_set, texts):
+        # Latin-1 holds ASCII with the same bytes.
+        extends = character_set in (None, *_ASCII) and _encodes(_LATIN_1, texts)
+        character_set, recode = (_LATIN_1, False) if extends else (_UTF_8, True)
     encodings: str | list[str] = default_encoding
     if character_set is not None:
         target.SpecificCharacterSet = copy.copy(character_set)

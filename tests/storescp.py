@@ -53,7 +53,8 @@ class StoreScp:
         ]
         config = folder / "association.cfg"
         config.write_text(_CONFIG.format(contexts="\n".join(lines)), "utf-8")
-        self._command = ["storescp", "-od", self._inbox, "-xf", config, "Accepted", str(self.port)]
+        self._command = ["storescp", "-od", str(self._inbox), "-xf", str(config), "Accepted"]
+        self._command.append(str(self.port))
 
     @staticmethod
     def installed() -> bool:
