@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,6 +70,17 @@ class _Order:
     style: Style
     predecessors: Sequence[Dataset]
 
+    @cached_property
+    def text(self) -> Dataset:
+        """The text report, which is also the last form of the measurement report."""
+        return build_text_report(
+            self.sources,
+            self.reading,
+            when=self.when,
+            style=self.style,
+            predecessors=self.predecessors,
+        )
+
 
 def build_results(
     sources: Sequence[Dataset],
@@ -131,25 +143,15 @@ def _reports(order: _Order) -> list[ResultObject]:
             predecessors=order.predecessors,
         )
     )
-    forms = [report, *fallback_reports(report), _text(order)]
+    forms = [report, *fallback_reports(report), order.text]
     return [
         ResultObject(kind=Kind.REPORT, number=1, rank=rank, dataset=each)
         for rank, each in enumerate(forms)
     ]
 
 
-def _text(order: _Order) -> Dataset:
-    return build_text_report(
-        order.sources,
-        order.reading,
-        when=order.when,
-        style=order.style,
-        predecessors=order.predecessors,
-    )
-
-
 def _text_reports(order: _Order) -> list[ResultObject]:
-    return [ResultObject(kind=Kind.TEXT, number=1, rank=0, dataset=_text(order))]
+    return [ResultObject(kind=Kind.TEXT, number=1, rank=0, dataset=order.text)]
 
 
 def _overlays(order: _Order) -> Iterator[ResultObject]:
