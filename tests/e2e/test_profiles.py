@@ -113,7 +113,12 @@ def test_two_destinations_each_get_their_own(orthanc: Orthanc, tmp_path: Path) -
         destination = ("pacs", orthanc.ae_title, orthanc.port)
         with Node(tmp_path / "node", [destination], wide + narrow) as node:
             _, sources = read(node, tmp_path / "study")
-        french, japanese = pacs.datasets(), orthanc.datasets()
+            french, japanese = pacs.datasets(), orthanc.datasets()
+            # The same study again: nothing new, of whatever kind.
+            assert node.send(*sources).returncode == 0
+            node.wait_for_jobs(studies=1)
+        assert len(pacs.datasets()) == len(french)
+        assert len(orthanc.datasets()) == len(japanese)
     assert classes(french) == {BasicTextSRStorage: 1, SecondaryCaptureImageStorage: 1}
     found = classes(japanese)
     optional = (
