@@ -366,11 +366,16 @@ def test_report_in_another_language_has_the_notice_in_english_too() -> None:
     assert english == Words().notice
 
 
-def test_words_of_a_model_that_ascii_lacks_turn_the_report_into_utf_8() -> None:
+@pytest.mark.parametrize(
+    ("told", "character_set"),
+    [("Sofort lesen: Lungenentzündung.", "ISO_IR 100"), ("至急読影。", "ISO_IR 192")],
+)
+def test_words_of_a_model_that_ascii_lacks_widen_the_character_set(
+    told: str, character_set: str
+) -> None:
     source = received(radiograph())
-    told = "Sofort lesen: Lungenentzündung."
     urgency = Urgency(urgent=True, category=1, statement=told)
     read = replace(reading(image_reading(source)), urgency=urgency)
     report = dcmread(BytesIO(to_bytes(build_report([source], read, when=WHEN))))
-    assert report.SpecificCharacterSet == "ISO_IR 192"
+    assert report.SpecificCharacterSet == character_set
     assert _one(report, "103391001").TextValue == told
