@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
+
+
+def _always() -> bool:
+    return True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,14 +26,18 @@ class Caller:
         or without a certificate.
     user, passcode
         User identity negotiated (PS3.7 Annex D.3.3.7), empty if none.
+    present
+        Whether its association still stands. Asking beats counting: an association that ends in
+        whatever way can never be forgotten.
     """
 
     calling_ae: str
     called_ae: str
     address: str
-    certificate: Mapping[str, Any] | None = None
+    certificate: Mapping[str, Any] | None = field(default=None, repr=False)
     user: str = ""
     passcode: bytes = field(default=b"", repr=False)
+    present: Callable[[], bool] = field(default=_always, repr=False, compare=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,12 +54,15 @@ class Admitted:
         No data set may be larger; None for any size.
     bytes_per_second
         It is slowed down to this on average; None for as fast as it goes.
+    identified
+        Whether its user identity was checked; one that was not is not confirmed to it either.
     """
 
     peer: str = ""
     sop_classes: frozenset[str] | None = None
     object_bytes: int | None = None
     bytes_per_second: float | None = None
+    identified: bool = False
 
 
 class Rejected(Exception):
