@@ -211,3 +211,63 @@ class DeliveryForm(Base):
     delivery_id: Mapped[int] = mapped_column(ForeignKey("delivery.id"), primary_key=True)
     rank: Mapped[int] = mapped_column(Integer, primary_key=True)
     result_id: Mapped[int] = mapped_column(ForeignKey("result.id"))
+
+
+class CommitmentState(StrEnum):
+    """Where the answer to one storage commitment request stands; see ``COMMITMENT_MOVES``."""
+
+    PENDING = "pending"
+    REPORTING = "reporting"
+    REPORTED = "reported"
+    DEAD = "dead"
+
+
+COMMITMENT_MOVES: dict[CommitmentState, frozenset[CommitmentState]] = {
+    # Dead at once if nobody knows where the requester is.
+    CommitmentState.PENDING: frozenset({CommitmentState.REPORTING, CommitmentState.DEAD}),
+    # Back to pending: a retry with backoff, or a lease that ran out or was given back.
+    CommitmentState.REPORTING: frozenset(
+        {CommitmentState.REPORTED, CommitmentState.PENDING, CommitmentState.DEAD}
+    ),
+    CommitmentState.REPORTED: frozenset({CommitmentState.PENDING}),  # asked again
+    CommitmentState.DEAD: frozenset({CommitmentState.PENDING}),  # asked again, or by hand
+}
+
+
+class Commitment(Base):
+    """One storage commitment request, and its report on the way to who asked.
+
+    ``number`` is 0 for the first request under a Transaction UID; other requests of the same
+    sender under the same UID count up and are reported as failed.
+    """
+
+    __tablename__ = "commitment"
+    __table_args__ = (
+        UniqueConstraint("calling_ae", "transaction_uid", "number", name="uq_commitment"),
+        Index("ix_commitment_claim", "state", "calling_ae", "run_at"),
+    )
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
+    calling_ae: Mapped[str] = mapped_column(String(16))
+    transaction_uid: Mapped[str] = mapped_column(UID)
+    number: Mapped[int] = mapped_column(Integer)
+    state: Mapped[str] = mapped_column(String(16))
+    reason: Mapped[str | None] = mapped_column(Text)
+    attempts: Mapped[int] = mapped_column(Integer)
+    created_at: Mapped[float] = mapped_column(Double)
+    run_at: Mapped[float] = mapped_column(Double)  # not before
+    reported_at: Mapped[float | None] = mapped_column(Double)
+    lease_owner: Mapped[str | None] = mapped_column(String(128))
+    lease_until: Mapped[float | None] = mapped_column(Double)
+
+
+class CommitmentItem(Base):
+    """An instance that a request asks about; ``failure`` is the reason that was reported."""
+
+    __tablename__ = "commitment_item"
+
+    commitment_id: Mapped[int] = mapped_column(ForeignKey("commitment.id"), primary_key=True)
+    number: Mapped[int] = mapped_column(Integer, primary_key=True)
+    sop_class_uid: Mapped[str] = mapped_column(UID)
+    sop_instance_uid: Mapped[str] = mapped_column(UID)
+    failure: Mapped[int | None] = mapped_column(Integer)  # PS3.3 C.14.1.1; null: none
