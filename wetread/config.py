@@ -17,6 +17,8 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    IPvAnyNetwork,
+    SecretStr,
     ValidationError,
     field_validator,
     model_validator,
@@ -29,6 +31,9 @@ from pydantic_settings import (
 )
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
+
+from scp.gate import PeerGate, PeerRule
+from scp.passcode import checked as checked_hash
 
 DEFAULT_FILE = "wetread.toml"
 ENVIRONMENT_FILE = "WETREAD_CONFIG"
@@ -63,6 +68,83 @@ class Node(_Section):
     host: str = Field(default="0.0.0.0", min_length=1)
     port: Port = 11112
     data_dir: Path = Path("wetread-data")
+
+
+class TlsSection(_Section):
+    """``[tls]``: encrypted DICOM for what comes in; off without a certificate."""
+
+    certificate: str = ""
+    key: str = ""
+    ca: str = ""
+    port: Port = 2762
+    require: bool = True
+
+    @model_validator(mode="after")
+    def _complete(self) -> TlsSection:
+        _check_tls_files(self.certificate, self.key)
+        if self.ca and not self.certificate:
+            raise ValueError("ca needs certificate and key")
+        return self
+
+
+def _check_tls_files(certificate: str, key: str) -> None:
+    if bool(certificate) != bool(key):
+        raise ValueError("certificate and key go together")
+
+
+class PeerSection(_Section):
+    """``[[peer]]``: who may come in, how it is known, and what it may send."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")
+    ae_title: AETitle
+    networks: list[IPvAnyNetwork] = []
+    called: list[AETitle] = []
+    certificate: str = Field(default="", max_length=255)
+    user: str = Field(default="", max_length=255)
+    passcode_hash: SecretStr = SecretStr("")
+    sop_classes: list[str] = []
+    object_megabytes: float = Field(default=0, ge=0, le=1_000_000)
+    megabytes_per_second: float = Field(default=0, ge=0, le=1_000_000)
+    associations: int = Field(default=0, ge=0, le=1000)
+
+    @field_validator("passcode_hash")
+    @classmethod
+    def _no_clear_passcode(cls, value: SecretStr) -> SecretStr:
+        if value.get_secret_value():
+            checked_hash(value.get_secret_value())
+        return value
+
+    @field_validator("sop_classes")
+    @classmethod
+    def _storage_classes(cls, value: list[str]) -> list[str]:
+        if not value:
+            return value
+        # Only where it is needed: it imports a large library.
+        from scp.sop_classes import storage_class
+
+        return [storage_class(each) for each in value]
+
+    @model_validator(mode="after")
+    def _passcode_of_a_user(self) -> PeerSection:
+        if self.passcode_hash.get_secret_value() and not self.user:
+            raise ValueError("passcode_hash needs user")
+        return self
+
+    def rule(self, our_ae_title: str) -> PeerRule:
+        """What the gate must know of it."""
+        return PeerRule(
+            name=self.name,
+            ae_title=self.ae_title,
+            called=frozenset(self.called or [our_ae_title]),
+            networks=tuple(self.networks),
+            certificate=self.certificate,
+            user=self.user,
+            passcode_hash=self.passcode_hash.get_secret_value(),
+            sop_classes=frozenset(self.sop_classes) or None,
+            object_bytes=round(self.object_megabytes * 1e6) or None,
+            bytes_per_second=self.megabytes_per_second * 1e6 or None,
+            associations=self.associations or None,
+        )
 
 
 class DatabaseSection(_Section):
@@ -166,7 +248,19 @@ class Destination(_Section):
     ae_title: AETitle
     host: str = Field(min_length=1)
     port: Port
+    tls: bool = False
+    ca: str = ""
+    certificate: str = ""
+    key: str = ""
+    server_name: str = Field(default="", max_length=255)
     results: Results = Results()
+
+    @model_validator(mode="after")
+    def _tls_complete(self) -> Destination:
+        _check_tls_files(self.certificate, self.key)
+        if not self.tls and (self.ca or self.certificate or self.server_name):
+            raise ValueError("ca, certificate, key and server_name need tls = true")
+        return self
 
 
 class Settings(BaseSettings):
@@ -177,6 +271,8 @@ class Settings(BaseSettings):
     )
 
     node: Node = Node()
+    tls: TlsSection = TlsSection()
+    peer: list[PeerSection] = []
     database: DatabaseSection = DatabaseSection()
     study: Study = Study()
     worker: Worker = Worker()
@@ -203,6 +299,33 @@ class Settings(BaseSettings):
         if len(set(names)) != len(names):
             raise ValueError("destination: two destinations have the same name")
         return self
+
+    @model_validator(mode="after")
+    def _peers_differ(self) -> Settings:
+        names = [each.name for each in self.peer]
+        if len(set(names)) != len(names):
+            raise ValueError("peer: two peers have the same name")
+        try:
+            self.gate()
+        except ValueError as error:
+            raise ValueError(f"peer: {error}") from error
+        return self
+
+    @model_validator(mode="after")
+    def _tls_fits(self) -> Settings:
+        if self.tls.certificate and not self.tls.require and self.tls.port == self.node.port:
+            raise ValueError("tls.port: must differ from node.port, or require = true")
+        bound = [each.name for each in self.peer if each.certificate]
+        if bound and not self.tls.ca:
+            raise ValueError(
+                f"tls.ca: peer {bound[0]!r} must show a certificate; name the file of its CA"
+            )
+        return self
+
+    def gate(self) -> PeerGate:
+        """The gate of a receiver with these settings."""
+        ours = self.node.ae_title
+        return PeerGate(ours, [each.rule(ours) for each in self.peer])
 
 
 def find_file(given: Path | None) -> Path | None:
@@ -270,11 +393,19 @@ def _resolved(settings: Settings, folder: Path) -> Settings:
     if url.startswith("sqlite:///"):
         url = f"sqlite:///{folder / url.removeprefix('sqlite:///')}"
     folders = [folder / each for each in settings.models.folders]
+
+    def files(section: TlsSection | Destination) -> dict[str, str]:
+        names = ("certificate", "key", "ca")
+        given = {each: str(getattr(section, each)) for each in names}
+        return {each: str(folder / path) for each, path in given.items() if path}
+
     return settings.model_copy(
         update={
             "node": settings.node.model_copy(update={"data_dir": data_dir}),
             "database": settings.database.model_copy(update={"url": url}),
             "models": settings.models.model_copy(update={"folders": folders}),
+            "tls": settings.tls.model_copy(update=files(settings.tls)),
+            "destination": [each.model_copy(update=files(each)) for each in settings.destination],
         }
     )
 

@@ -10,6 +10,27 @@ host = "0.0.0.0"                  # where to listen; 127.0.0.1 for this machine 
 port = 11112
 data_dir = "wetread-data"         # archive, results, SQLite file
 
+[tls]                             # encrypted DICOM for what comes in; see docs/security.md
+certificate = ""                  # PEM file: ours and its chain; without it, no TLS
+key = ""                          # PEM file: its private key, without a password
+ca = ""                           # PEM file: who signs peers' certificates; each must show one then
+port = 2762
+require = true                    # there is no plain port then; false: both
+
+# Who may send; repeat the section for each. With none listed, everyone who calls our AE title.
+# [[peer]]
+# name = "ct1"
+# ae_title = "CT1"                # its calling AE title
+# networks = []                   # where it may come from, e.g. ["10.1.2.0/24"]; none: anywhere
+# called = []                     # AE titles it may call; none: the one of [node]
+# certificate = ""                # a name in its TLS certificate, which it must then show
+# user = ""                       # user identity it must show
+# passcode_hash = ""              # of its passcode, as 'wetread config passcode' prints it
+# sop_classes = []                # what it may send, e.g. ["CTImageStorage"]; none: everything
+# object_megabytes = 0            # larger data sets are refused; 0: any size
+# megabytes_per_second = 0        # it is slowed down to this; 0: as fast as it goes
+# associations = 0                # how many at once; 0: as many as are taken at all
+
 [database]
 url = "sqlite:///wetread-data/wetread.db"   # or postgresql+psycopg://user:password@host/name
 
@@ -46,6 +67,11 @@ name = "pacs"
 ae_title = "ORTHANC"
 host = "127.0.0.1"
 port = 4242
+tls = false                       # true: encrypted; the rest is for that, see docs/security.md
+ca = ""                           # PEM file: who signs its certificate; none: the system's
+certificate = ""                  # PEM file: ours, where it wants to see one
+key = ""                          # PEM file: its private key, without a password
+server_name = ""                  # the name that its certificate must bear; none: host
 
 [destination.results]             # what this destination gets
 send = ["sr", "text", "sc"]       # and: gsps, kos, seg, pdf, pm; see docs/results.md

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from db.outbox import StoredResult
 from db.retry import RetryPolicy
 from db.studies import StoredInstance
 from inference.package import find_packages
+from scp.passcode import matches
 from tests.dicomfiles import PATIENT, as_file, image
 from tests.mail import letters
 from tests.tinygraph import Fault
@@ -326,6 +328,27 @@ def test_config_check_without_a_file(wetread: Wetread, tmp_path: Path) -> None:
     assert f"data in {tmp_path / 'wetread-data'}" in out
     assert "results go nowhere" in out
     assert not (tmp_path / "wetread-data").exists()
+
+
+def test_config_check_warns_where_everyone_may_send(wetread: Wetread) -> None:
+    open_to_all = wetread("config", "check")
+    assert open_to_all.code == 0
+    assert "no [[peer]] is listed: everyone who calls WETREAD may send" in open_to_all.err
+    Path("wetread.toml").write_text('[[peer]]\nname = "ct1"\nae_title = "CT1"\n', "utf-8")
+    closed = wetread("config", "check")
+    assert closed.err == ""
+    assert "takes from ct1: CT1" in closed.out
+
+
+def test_config_passcode_prints_a_hash_and_not_the_passcode(
+    wetread: Wetread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", StringIO("open sesame\n"))
+    done = wetread("config", "passcode")
+    assert matches(b"open sesame", done.out.strip())
+    assert "sesame" not in done.out + done.err
+    monkeypatch.setattr("sys.stdin", StringIO("\n"))
+    assert wetread("config", "passcode").code == 1
 
 
 def test_models_list(wetread: Wetread, tmp_path: Path) -> None:

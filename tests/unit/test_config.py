@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from wetread.config import ConfigError, Settings, find_file, load
+from scp.access import Caller, Rejected
+from scp.passcode import hashed
+from wetread.config import ConfigError, PeerSection, Settings, find_file, load
 from wetread.peers import destination_peer, parse_peer
 from wetread.roles import receiver_settings
 from wetread.template import TEMPLATE
@@ -41,10 +44,18 @@ def refusal(content: str) -> str:
 def test_the_template_states_the_defaults() -> None:
     written = tomllib.loads(TEMPLATE)
     defaults = Settings().model_dump(mode="json")
-    assert set(written) == set(defaults)
+    assert set(written) == set(defaults) - {"peer"}  # one that is listed shuts the others out
     for section in set(written) - {"destination", "database"}:
         assert written[section] == defaults[section], section
     assert set(written["database"]) == set(defaults["database"])
+
+
+def test_the_template_states_the_defaults_of_a_peer_in_comments() -> None:
+    section = re.search(r"^# \[\[peer\]\]\n(# .*\n)+", TEMPLATE, re.MULTILINE)
+    assert section is not None
+    (peer,) = tomllib.loads(section[0].replace("\n# ", "\n").removeprefix("# "))["peer"]
+    assert PeerSection(**peer) == PeerSection(name="ct1", ae_title="CT1")
+    assert set(peer) == set(PeerSection.model_fields)
 
 
 def test_the_template_loads_to_what_no_file_loads_to() -> None:
@@ -115,6 +126,9 @@ def test_a_file_that_is_no_toml(content: bytes) -> None:
         load(file)
 
 
+DESTINATION = '[[destination]]\nname = "{}"\nae_title = "PACS"\nhost = "h"\nport = 104\n'
+PEER = '[[peer]]\nname = "ct1"\nae_title = "CT1"\n'
+
 WRONG: list[tuple[str, str]] = [
     ("[node]\nport = 0", "node.port: Input should be greater than or equal to 1"),
     ("[node]\nport = 65536", "node.port: Input should be less than or equal to 65535"),
@@ -152,6 +166,31 @@ WRONG: list[tuple[str, str]] = [
     ('[log]\nlevel = "chatty"', "log.level"),
     ("[log]\njson_lines = 7", "log.json_lines"),
     ("[[destination]]\nname = 'x'", "destination.0.ae_title: Field required"),
+    ("[tls]\ncertificate = 'a.pem'", "tls: certificate and key go together"),
+    ("[tls]\nca = 'ca.pem'", "tls: ca needs certificate and key"),
+    ("[tls]\nport = 0", "tls.port: Input should be greater"),
+    (
+        "[tls]\ncertificate = 'a'\nkey = 'b'\nport = 11112\nrequire = false",
+        "tls.port: must differ from node.port",
+    ),
+    ("[[peer]]\nname = 'x'", "peer.0.ae_title: Field required"),
+    ("[[peer]]\nname = 'a b'\nae_title = 'X'", "peer.0.name: String should match"),
+    (PEER + "networks = ['10.0.0.5/24']", "peer.0.networks.0: value is not a valid IPv4 or IPv6"),
+    (PEER + "networks = ['ct1.clinic']", "peer.0.networks.0: value is not a valid IPv4 or IPv6"),
+    (PEER + "called = ['A\\\\B']", "peer.0.called.0: must have 1 to 16"),
+    (PEER + "user = 'u'\npasscode_hash = 'pw@'", "peer.0.passcode_hash: must be a hash as"),
+    (PEER + "passcode = 'pw@'", "peer.0.passcode: no such setting"),
+    (PEER + f"passcode_hash = '{hashed(b'x')}'", "peer.0: passcode_hash needs user"),
+    (PEER + "sop_classes = ['CT']", "peer.0.sop_classes: 'CT' is no storage SOP class"),
+    (PEER + "sop_classes = ['1.2.840.10008.1.1']", "is no storage SOP class"),
+    (PEER + "object_megabytes = -1", "peer.0.object_megabytes: Input should be"),
+    (PEER + "megabytes_per_second = inf", "peer.0.megabytes_per_second: Input should be"),
+    (PEER + "associations = -1", "peer.0.associations: Input should be"),
+    (PEER + "certificate = 'ct1'", "tls.ca: peer 'ct1' must show a certificate"),
+    (PEER * 2, "peer: two peers have the same name"),
+    (PEER + PEER.replace("ct1", "ct2"), "peer: 'ct1' and 'ct2' have the same AE title and no"),
+    (DESTINATION.format("a") + "ca = 'ca.pem'", "destination.0: ca, certificate, key and server"),
+    (DESTINATION.format("a") + "tls = true\nkey = 'k'", "certificate and key go together"),
     ("[destination]\nname = 'x'", "destination: Input should be a valid list"),
 ]
 
@@ -165,9 +204,6 @@ def test_what_is_wrong_is_named_with_file_and_key(content: str, message: str) ->
     assert "pw@" not in said
 
 
-DESTINATION = '[[destination]]\nname = "{}"\nae_title = "PACS"\nhost = "h"\nport = 104\n'
-
-
 def test_destinations_have_names_of_their_own() -> None:
     assert "two destinations have the same name" in refusal(DESTINATION.format("a") * 2)
     assert "destination.0.name" in refusal(DESTINATION.format("a b"))
@@ -177,6 +213,53 @@ def test_destinations_have_names_of_their_own() -> None:
 
 def test_all_that_is_wrong_is_told_at_once() -> None:
     assert len(refusal("[node]\nport = 0\nhost = ''\n[log]\nlevel = 'x'\n").splitlines()) == 3
+
+
+def test_peers_shut_everyone_else_out() -> None:
+    gate = load(
+        write(PEER + 'networks = ["10.0.0.0/8"]\nsop_classes = ["CTImageStorage"]\n')
+    ).gate()
+    admitted = gate.admit(Caller(calling_ae="CT1", called_ae="WETREAD", address="10.1.2.3"))
+    assert admitted.peer == "ct1"
+    assert admitted.sop_classes == frozenset({"1.2.840.10008.5.1.4.1.1.2"})
+    assert admitted.object_bytes is None
+    assert admitted.bytes_per_second is None
+    with pytest.raises(Rejected):
+        gate.admit(Caller(calling_ae="CT2", called_ae="WETREAD", address="10.1.2.3"))
+
+
+def test_limits_are_given_in_megabytes() -> None:
+    limits = "object_megabytes = 0.5\nmegabytes_per_second = 20\nassociations = 2\n"
+    rule = load(write(PEER + 'called = ["AI"]\n' + limits)).peer[0].rule("WETREAD")
+    assert (rule.object_bytes, rule.bytes_per_second, rule.associations) == (500_000, 2e7, 2)
+    assert rule.called == {"AI"}
+
+
+def test_a_passcode_hash_is_not_shown() -> None:
+    stored = hashed(b"open sesame")
+    settings = load(write(PEER + f'user = "u"\npasscode_hash = "{stored}"\n'))
+    assert stored not in repr(settings)
+    assert stored not in settings.model_dump_json()
+    assert settings.peer[0].rule("X").passcode_hash == stored
+
+
+def test_peers_come_from_the_environment_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WETREAD_PEER", '[{"name": "mr1", "ae_title": "MR1"}]')
+    assert [each.name for each in load(write(PEER)).peer] == ["mr1"]
+    monkeypatch.setenv("WETREAD_TLS__PORT", "2763")
+    assert load().tls.port == 2763
+
+
+def test_certificates_are_relative_to_the_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    ours = "certificate = 'tls/a.pem'\nkey = '/etc/a.key'\n"
+    file = write(f"[tls]\n{ours}" + DESTINATION.format("a") + f"tls = true\n{ours}")
+    monkeypatch.chdir("/")
+    settings = load(file)
+    for each in (settings.tls, settings.destination[0]):
+        assert (each.certificate, each.key) == (f"{tmp_path}/tls/a.pem", "/etc/a.key")
+        assert each.ca == ""
 
 
 def test_spaces_around_an_ae_title_mean_nothing() -> None:

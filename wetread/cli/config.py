@@ -13,7 +13,7 @@ from wetread.cli.output import ConfigOption, Exit, JsonOption, show_json
 from wetread.config import DEFAULT_FILE, find_file, load
 from wetread.template import TEMPLATE
 
-app = typer.Typer(no_args_is_help=True, help="The settings: init, check.")
+app = typer.Typer(no_args_is_help=True, help="The settings: init, check, passcode.")
 
 
 @app.command("init")
@@ -47,10 +47,32 @@ def check(config: ConfigOption = None, as_json: JsonOption = False) -> None:
         show_json(shown)
         return
     file = find_file(config)
+    if not settings.peer:
+        sys.stderr.write(
+            "wetread: warning: no [[peer]] is listed: everyone who calls "
+            f"{settings.node.ae_title} may send\n"
+        )
     typer.echo(f"{file or 'no settings file; defaults'}: ok")
     typer.echo(f"listens as {settings.node.ae_title} on {settings.node.host}:{settings.node.port}")
+    for peer in settings.peer:
+        typer.echo(f"takes from {peer.name}: {peer.ae_title}")
     typer.echo(f"data in {settings.node.data_dir}")
     for each in settings.destination:
         typer.echo(f"results to {each.name}: {each.ae_title}@{each.host}:{each.port}")
     if not settings.destination:
         typer.echo("results go nowhere: no [[destination]]")
+
+
+@app.command("passcode")
+def passcode() -> None:
+    """Ask for a passcode and print its hash, for passcode_hash of a [[peer]]."""
+    from scp.passcode import hashed
+
+    if sys.stdin.isatty():
+        given = typer.prompt("Passcode", hide_input=True, confirmation_prompt=True, err=True)
+    else:
+        given = sys.stdin.readline().rstrip("\r\n")
+    if not given:
+        sys.stderr.write("wetread: an empty passcode is none\n")
+        raise typer.Exit(Exit.FAILED)
+    typer.echo(hashed(given.encode("utf-8")))
