@@ -215,6 +215,30 @@ class Log(_Section):
     json_lines: bool = False
 
 
+class AuditSection(_Section):
+    """``[audit]``: where the audit trail goes, and what it says."""
+
+    file: str = "audit/audit.xml"
+    file_megabytes: float = Field(default=64, gt=0, le=1_000_000)
+    syslog_host: str = Field(default="", max_length=255)
+    syslog_port: Port = 6514
+    ca: str = ""
+    certificate: str = ""
+    key: str = ""
+    spool_megabytes: float = Field(default=64, gt=0, le=1_000_000)
+    spool_days: float = Field(default=30, gt=0, le=3650)
+    source_id: str = Field(default="", max_length=255)
+    enterprise_site: str = Field(default="", max_length=255)
+    patient: Literal["none", "id"] = "none"
+
+    @model_validator(mode="after")
+    def _complete(self) -> AuditSection:
+        _check_tls_files(self.certificate, self.key)
+        if (self.ca or self.certificate) and not self.syslog_host:
+            raise ValueError("ca and certificate are for syslog_host, which is not given")
+        return self
+
+
 Kind = Literal["sr", "text", "sc", "gsps", "kos", "seg", "pdf", "pm"]
 ReportClass = Literal["comprehensive-3d", "comprehensive", "enhanced", "basic-text"]
 
@@ -279,6 +303,7 @@ class Settings(BaseSettings):
     delivery: Delivery = Delivery()
     models: Models = Models()
     log: Log = Log()
+    audit: AuditSection = AuditSection()
     destination: list[Destination] = []
 
     @classmethod
@@ -394,7 +419,7 @@ def _resolved(settings: Settings, folder: Path) -> Settings:
         url = f"sqlite:///{folder / url.removeprefix('sqlite:///')}"
     folders = [folder / each for each in settings.models.folders]
 
-    def files(section: TlsSection | Destination) -> dict[str, str]:
+    def files(section: TlsSection | AuditSection | Destination) -> dict[str, str]:
         names = ("certificate", "key", "ca")
         given = {each: str(getattr(section, each)) for each in names}
         return {each: str(folder / path) for each, path in given.items() if path}
@@ -404,6 +429,7 @@ def _resolved(settings: Settings, folder: Path) -> Settings:
             "node": settings.node.model_copy(update={"data_dir": data_dir}),
             "database": settings.database.model_copy(update={"url": url}),
             "models": settings.models.model_copy(update={"folders": folders}),
+            "audit": settings.audit.model_copy(update=files(settings.audit)),
             "tls": settings.tls.model_copy(update=files(settings.tls)),
             "destination": [each.model_copy(update=files(each)) for each in settings.destination],
         }

@@ -61,6 +61,20 @@ disabled = []                     # names of models not to run
 level = "info"                    # debug, info, warning, error
 json_lines = false                # one JSON object per line, for a log collector
 
+[audit]                           # who did what, by the DICOM standard; see docs/audit.md
+file = "audit/audit.xml"          # one message per line; relative to data_dir; "": no file
+file_megabytes = 64               # then a new one; the full one gets a number and is kept
+syslog_host = ""                  # an audit server that takes syslog over TLS (RFC 5425)
+syslog_port = 6514
+ca = ""                           # PEM file: who signs the server's certificate; none: the system's
+certificate = ""                  # PEM file: ours, where the server wants to see one
+key = ""                          # PEM file: its private key, without a password
+spool_megabytes = 64              # what may wait while the server is away; then new ones are lost
+spool_days = 30                   # and for how long
+source_id = ""                    # what the messages call this node; none: its AE title
+enterprise_site = ""              # the site, where the AE title is not unique
+patient = "none"                  # "id": messages about a study hold the Patient ID; never a name
+
 # Where results go; repeat the section for more than one.
 [[destination]]
 name = "pacs"

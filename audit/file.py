@@ -1,0 +1,132 @@
+"""Appends messages to a file, one per line, and goes on in a new one when it is full.
+
+Any number of processes may write the same file: each line is written in one piece under a lock.
+A line is in the hands of the operating system when ``write`` returns, so it survives the death of
+the process; ``sync`` puts it on the disk, and whoever owns the sink calls it once a second. Nothing
+is ever deleted: how long an audit trail must be kept is the site's to say.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+_PRIVATE = 0o600
+_PRIVATE_FOLDER = 0o700
+
+
+class FileSink:
+    """Writes to ``path``; a full file is renamed to ``path`` with the next number behind it.
+
+    Parameters
+    ----------
+    path
+        Where to write; its folder is made.
+    limit_bytes
+        No file grows beyond it, unless one message alone does.
+    """
+
+    def __init__(self, path: Path, limit_bytes: int) -> None:
+        self._path = path
+        self._limit = limit_bytes
+        self._lock = threading.Lock()
+        self._unsynced = False
+        path.parent.mkdir(mode=_PRIVATE_FOLDER, parents=True, exist_ok=True)
+        self._guard = _open(path.with_name(path.name + ".lock"))
+        self._file = _open(path)
+
+    def write(self, message: str, _at: datetime) -> None:
+        """Append one message.
+
+        Raises
+        ------
+        OSError
+            The disk is full, or the file cannot be written.
+        """
+        line = message.encode("utf-8") + b"\n"
+        with self._lock, self._alone():
+            self._follow()
+            size = os.fstat(self._file).st_size
+            if size and size + len(line) > self._limit:
+                self._rotate()
+                size = 0
+            self._append(line, size)
+            self._unsynced = True
+
+    def sync(self) -> None:
+        """Put what was written on the disk.
+
+        Raises
+        ------
+        OSError
+            The disk does not take it.
+        """
+        with self._lock:
+            if not self._unsynced:
+                return
+            self._unsynced = False
+            file = os.dup(self._file)
+        try:
+            os.fsync(file)  # without the lock: nobody waits for the disk
+        finally:
+            os.close(file)
+
+    def close(self) -> None:
+        """Put all on the disk and close."""
+        try:
+            self.sync()
+        finally:
+            os.close(self._file)
+            os.close(self._guard)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """No other process writes or renames meanwhile; the lock dies with its process."""
+        fcntl.flock(self._guard, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.flock(self._guard, fcntl.LOCK_UN)
+
+    def _append(self, line: bytes, size: int) -> None:
+        try:
+            if os.write(self._file, line) == len(line):
+                return
+        except OSError:
+            os.ftruncate(self._file, size)
+            raise
+        os.ftruncate(self._file, size)  # half a line would spoil the next one
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
+
+    def _follow(self) -> None:
+        """Open the file anew if another process renamed it, or a person moved it away."""
+        try:
+            current = self._path.stat()
+        except FileNotFoundError:
+            self._reopen()
+            return
+        ours = os.fstat(self._file)
+        if (current.st_ino, current.st_dev) != (ours.st_ino, ours.st_dev):
+            self._reopen()
+
+    def _rotate(self) -> None:
+        os.fsync(self._file)
+        prefix = f"{self._path.name}."
+        names = (each.name.removeprefix(prefix) for each in self._path.parent.glob(f"{prefix}*"))
+        number = max((int(name) for name in names if name.isdecimal()), default=0) + 1
+        self._path.rename(self._path.with_name(f"{prefix}{number:06d}"))
+        self._reopen()
+
+    def _reopen(self) -> None:
+        os.close(self._file)
+        self._file = _open(self._path)
+
+
+def _open(path: Path) -> int:
+    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, _PRIVATE)

@@ -1,0 +1,202 @@
+"""The audit trail, as those see it who have something to tell."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Protocol, Self
+
+import structlog
+
+from audit.events import Author, Instances, Peer, Person
+from audit.messages import Message, Participant, Source
+
+_log = structlog.get_logger(__name__)
+_SYNC_SECONDS = 1.0
+_REPEAT_SECONDS = 60.0
+_REPEATERS = 1024
+
+
+class Sink(Protocol):
+    """Where messages go. Each method may raise ``OSError``."""
+
+    def write(self, message: str, at: datetime) -> None:
+        """Take one message, on one line; soon, whatever the network does."""
+        ...
+
+    def sync(self) -> None:
+        """Put on the disk what was taken."""
+        ...
+
+    def close(self) -> None:
+        """Put all on the disk and end."""
+        ...
+
+
+class Trail:
+    """Writes what happens to every sink.
+
+    No method raises: a node whose audit trail cannot be written goes on receiving, and says in its
+    log, event ``audit.not_written``, what is missing from the trail.
+
+    Parameters
+    ----------
+    author
+        Who writes.
+    launcher
+        Who started this process.
+    sinks
+        Where to; none for a trail that is not kept.
+    now
+        The time.
+    """
+
+    def __init__(
+        self,
+        author: Author,
+        launcher: Person,
+        sinks: Sequence[Sink],
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._author = author
+        self._launcher = launcher
+        self._sinks = list(sinks)
+        self._now = now
+        self._rejections = _Repeats()
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    @property
+    def kept(self) -> bool:
+        """Whether there is a trail at all."""
+        return bool(self._sinks)
+
+    def started(self) -> None:
+        """Say that this process does its work from now on."""
+        self._write(self._author.started(self._now(), self._launcher))
+
+    def stopped(self) -> None:
+        """Say that this process ends, as it was told to."""
+        self._write(self._author.stopped(self._now(), self._launcher))
+
+    def association_rejected(self, peer: Peer, reason: str, *, for_good: bool = True) -> None:
+        """An association was rejected; ``for_good`` unless the peer may try again.
+
+        An address that knocks again and again for the same reason is told of once a minute, with
+        a count, so that it cannot fill the trail.
+        """
+        earlier = self._rejections.earlier((peer.address, reason))
+        if earlier is None:
+            return
+        if earlier:
+            reason = f"{reason}; {earlier} more from this address since the last message"
+        self._write(self._author.rejected(self._now(), peer, reason, for_good=for_good))
+
+    def instances_received(self, source: Peer, instances: Instances, *, new: bool = True) -> None:
+        """Instances of a study are stored; not ``new`` if they were here before."""
+        self._write(self._author.received(self._now(), source, instances, new=new))
+
+    def instances_refused(self, source: Peer, instances: Instances, reason: str) -> None:
+        """Instances of a study came and were not stored."""
+        self._write(self._author.refused(self._now(), source, instances, reason))
+
+    def sending(self, destination: Peer, instances: Instances) -> None:
+        """Instances of a study are about to be sent."""
+        self._write(self._author.begin(self._now(), destination, instances))
+
+    def results_sent(self, destination: Peer, instances: Instances) -> None:
+        """Results for a study have reached a destination."""
+        self._write(self._author.sent(self._now(), destination, instances))
+
+    def results_given_up(self, destination: Peer, instances: Instances, reason: str) -> None:
+        """Results for a study will not reach a destination."""
+        self._write(self._author.not_sent(self._now(), destination, instances, reason))
+
+    def admin_action(self, action: str, resource: str, study_uid: str = "") -> None:
+        """The launcher did by hand what the node would have done otherwise."""
+        self._write(
+            self._author.admin_action(self._now(), self._launcher, action, resource, study_uid)
+        )
+
+    def start(self) -> None:
+        """Put what is written on the disk once a second."""
+        self._thread = threading.Thread(target=self._keep, name="audit-sync", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Put all on the disk and end."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+        for sink in self._sinks:
+            _attempt(sink.close)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _keep(self) -> None:
+        while not self._stop.wait(_SYNC_SECONDS):
+            for sink in self._sinks:
+                _attempt(sink.sync)
+
+    def _write(self, message: Message) -> None:
+        if not self._sinks:
+            return
+        line = message.xml()
+        for sink in self._sinks:
+            try:
+                sink.write(line, message.event.at)
+            except OSError as error:
+                kind = message.event.type or message.event.id
+                _log.error("audit.not_written", event_type=kind.name, error=str(error))
+
+
+class _Repeats:
+    """Tells of the same thing once a minute, and how often it happened in between."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._seen: dict[tuple[str, str], tuple[float, int]] = {}
+
+    def earlier(self, key: tuple[str, str]) -> int | None:
+        """How often it happened untold; None if it is to be left untold this time too."""
+        moment = time.monotonic()
+        with self._lock:
+            told_at, untold = self._seen.get(key, (moment - _REPEAT_SECONDS, 0))
+            if moment - told_at < _REPEAT_SECONDS:
+                self._seen[key] = (told_at, untold + 1)
+                return None
+            if len(self._seen) >= _REPEATERS:
+                self._forget(moment)
+            self._seen[key] = (moment, 0)
+            return untold
+
+    def _forget(self, moment: float) -> None:
+        """Keep the memory small: what was told long ago, or else all, is forgotten."""
+        self._seen = {
+            key: value
+            for key, value in self._seen.items()
+            if moment - value[0] < _REPEAT_SECONDS or value[1]
+        }
+        if len(self._seen) >= _REPEATERS:
+            self._seen.clear()
+
+
+def _attempt(action: Callable[[], None]) -> None:
+    try:
+        action()
+    except OSError as error:
+        _log.error("audit.not_on_disk", error=str(error))
+
+
+NO_TRAIL = Trail(
+    Author(source=Source(source_id="none"), process=Participant(user_id="none")),
+    Person(user_id="none"),
+    [],
+)
+"""Writes nothing."""
