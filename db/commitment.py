@@ -106,7 +106,7 @@ def references(connection: Connection, commitment_id: int) -> tuple[Reference, .
 def take(
     connection: Connection, commitment_id: int, owner: str, lease_seconds: float
 ) -> Claimed | None:
-    """Pending to reporting for one request; None if its report is under way or waits for a retry.
+    """Pending to reporting for one request; None if its report is under way.
 
     So the receiver reports on the association on which it was asked, before anybody else does.
     """
@@ -213,6 +213,17 @@ def fail(
     return CommitmentState.PENDING
 
 
+def bury(connection: Connection, claimed: Claimed, reason: str) -> None:
+    """Reporting to dead: no retry can help.
+
+    Raises
+    ------
+    LeaseLost
+        The report was given to somebody else.
+    """
+    _leave(connection, claimed, CommitmentState.DEAD, {"reason": reason})
+
+
 def give_back(connection: Connection, claimed: Claimed) -> None:
     """Reporting to pending, uncounted: nothing was sent.
 
@@ -311,11 +322,11 @@ def _insert_references(
 
 
 def _ask_again(connection: Connection, commitment_id: int) -> None:
-    """Reported or dead to pending; one whose report is still due stays as it is."""
+    """Reported or dead to pending; one that waits for a retry waits no longer."""
     state = connection.execute(
         select(Commitment.state).where(Commitment.id == commitment_id).with_for_update()
     ).scalar_one()
-    if state in (CommitmentState.REPORTED, CommitmentState.DEAD):
+    if state != CommitmentState.REPORTING:
         _revive(connection, commitment_id)
 
 

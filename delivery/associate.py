@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
-from pynetdicom.presentation import build_context
+from pynetdicom.presentation import build_context, build_role
 
 _CONNECT_SECONDS = 10.0
 _ANSWER_SECONDS = 30.0
@@ -46,7 +46,9 @@ class Peer:
 
 
 @contextmanager
-def associate(peer: Peer, contexts: Sequence[tuple[str, Sequence[str]]]) -> Iterator[Association]:
+def associate(
+    peer: Peer, contexts: Sequence[tuple[str, Sequence[str]]], as_scp: Sequence[str] = ()
+) -> Iterator[Association]:
     """Open an association and release it at the end.
 
     Parameters
@@ -56,6 +58,8 @@ def associate(peer: Peer, contexts: Sequence[tuple[str, Sequence[str]]]) -> Iter
     contexts
         SOP class UID and transfer syntax UIDs of each presentation context; at most 128. The
         peer takes one transfer syntax per context.
+    as_scp
+        SOP class UIDs among them of which we propose to be the SCP (PS3.7 Annex D.3.3.4).
 
     Raises
     ------
@@ -75,6 +79,7 @@ def associate(peer: Peer, contexts: Sequence[tuple[str, Sequence[str]]]) -> Iter
         contexts=[build_context(sop_class, list(syntaxes)) for sop_class, syntaxes in contexts],
         ae_title=peer.ae_title,
         max_pdu=_MAXIMUM_PDU_SIZE,
+        ext_neg=[build_role(each, scp_role=True) for each in as_scp],
         evt_handlers=[(evt.EVT_CONN_OPEN, opened.append)],
     )
     if not opened:

@@ -157,6 +157,27 @@ def test_the_same_request_again_is_one_row_and_reported_again(database: Database
     assert (again.commitment_id, again.attempt, again.duplicate) == (number, 1, False)
 
 
+def test_a_sender_that_asks_again_need_not_wait_for_the_retry(database: Database) -> None:
+    number = record(database, asked(ONE))
+    slow = RetryPolicy(attempts=9, first_seconds=3600.0, longest_seconds=3600.0)
+    with database.write() as connection:
+        commitment.fail(connection, _claim(connection), "no answer", slow)
+    assert claim(database) is None
+    with database.write() as connection:
+        assert commitment.record(connection, asked(ONE)) == number
+        assert commitment.take(connection, number, "receiver", 30) is not None
+
+
+def test_what_no_retry_can_mend_is_dead_at_once(database: Database) -> None:
+    number = record(database, asked(ONE))
+    with database.write() as connection:
+        commitment.bury(connection, _claim(connection), "no address")
+    assert (row(database, number)["state"], row(database, number)["reason"]) == (
+        "dead",
+        "no address",
+    )
+
+
 def test_a_transaction_uid_used_for_other_instances_is_a_duplicate(database: Database) -> None:
     first = record(database, asked(ONE))
     second = record(database, asked(TWO))
