@@ -1,18 +1,21 @@
 """Part 10 bytes in and out of the data folder; atomic, durable, never re-encoded.
 
-A file appears under its name only when it is whole and on disk: temporary name, fsync, rename,
-fsync of the folder. What a crash leaves behind bears the suffix ``.part`` and is swept at start.
+A result appears under its name only when it is whole and on disk: temporary name, fsync, rename,
+fsync of the folder. A received file counts as stored when its row is committed, whatever stands
+under its name before: see docs/adr/0001-durable-receive.md. What a crash leaves behind bears the
+suffix ``.part`` and is swept at start.
 """
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import re
 import time
 import uuid
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from db.errors import InvalidUID
@@ -121,9 +124,7 @@ class Archive:
         OSError
             The disk is full or refuses; nothing is left behind.
         """
-        folder = self.root / "spool"
-        self._make_folder(folder)
-        partial = folder / f"{uuid.uuid4().hex}{PARTIAL_SUFFIX}"
+        partial = self.partial_path()
         try:
             with partial.open("xb") as file:
                 for chunk in chunks:
@@ -147,6 +148,81 @@ class Archive:
         with self.stage(chunks) as staged:
             staged.publish(path)
             return staged.size
+
+    def partial_path(self) -> Path:
+        """A temporary name that nobody has, in a folder that exists.
+
+        Raises
+        ------
+        OSError
+            The folder cannot be made.
+        """
+        folder = self.root / "spool"
+        self._make_folder(folder)
+        return folder / f"{uuid.uuid4().hex}{PARTIAL_SUFFIX}"
+
+    def claim(self, partial: Path, path: str) -> bool:
+        """Give a file a second name unless the name is taken; False if it was, or cannot be given.
+
+        The name is on disk with the file's next fsync: a link changes the inode, and both stand in
+        one transaction of the file system's journal. The temporary name stays.
+
+        Raises
+        ------
+        OSError
+            The folder cannot be made.
+        """
+        target = self.full_path(path)
+        self._make_folder(target.parent)
+        try:
+            target.hardlink_to(partial)
+        except OSError:  # taken, or a file system without links; ``settle`` finds out
+            return False
+        return True
+
+    def settle(self, partial: Path, path: str) -> None:
+        """Make sure that a name is this file's and on disk, whoever has it.
+
+        Only for whoever holds the row of that path. The temporary name may be gone afterwards.
+
+        Raises
+        ------
+        OSError
+            The disk refuses.
+        """
+        target = self.full_path(path)
+        if _same_file(partial, target):
+            return
+        self._make_folder(target.parent)
+        with _locked(target.parent):
+            partial.replace(target)
+        _fsync_folder(target.parent)
+
+    def unclaim(self, partial: Path, path: str) -> None:
+        """Take back a name that ``claim`` gave, unless another file has it by now.
+
+        Raises
+        ------
+        OSError
+            The disk refuses.
+        """
+        target = self.full_path(path)
+        if not target.parent.is_dir():
+            return
+        with _locked(target.parent):  # or ``settle`` could give the name away in between
+            if _same_file(partial, target):
+                target.unlink()
+
+    def conflict_path(self, sop_instance_uid: str, digest: str) -> str:
+        """Relative path of a data set that came under another's UID; ``digest`` tells them apart.
+
+        Raises
+        ------
+        InvalidUID
+            The first is no UID.
+        """
+        instance = checked_uid(sop_instance_uid, "SOP Instance UID (0008,0018)")
+        return f"conflicts/{instance}-{digest}.dcm"
 
     def full_path(self, path: str) -> Path:
         """Absolute path of a stored file."""
@@ -174,6 +250,24 @@ class Archive:
 def _shard(study_uid: str) -> str:
     """Two hexadecimal digits, so that no folder grows to hundreds of thousands of entries."""
     return hashlib.sha256(study_uid.encode("ascii")).hexdigest()[:2]
+
+
+def _same_file(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except FileNotFoundError:
+        return False
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Keep other processes and threads from renaming in a folder, if they ask as well."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _fsync_folder(folder: Path) -> None:

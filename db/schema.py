@@ -102,7 +102,7 @@ class Instance(Base):
     modality: Mapped[str] = mapped_column(String(16))
     own: Mapped[bool] = mapped_column(Boolean)  # our own result, coming back
     size: Mapped[int] = mapped_column(BigInteger)  # bytes of the file
-    digest: Mapped[str] = mapped_column(String(64))  # SHA-256 of the data set's bytes
+    digest: Mapped[str] = mapped_column(String(64))  # empty in newer rows; was SHA-256
     path: Mapped[str] = mapped_column(String(255))
     calling_ae: Mapped[str] = mapped_column(String(16))
     received_at: Mapped[float] = mapped_column(Double)

@@ -6,22 +6,16 @@ workers agree on it, and a restart forgets nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from enum import Enum
+from functools import cache
+from typing import Any
 
-from sqlalchemy import Connection, case, select, update
+from sqlalchemy import Connection, Executable, case, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 
-from db.engine import insert_ignoring, now
+from db.engine import now
 from db.schema import Instance, Study
-
-
-class Arrival(Enum):
-    """What became of an instance that was recorded."""
-
-    NEW = "new"
-    IDENTICAL = "identical"  # already here with the same bytes
-    CONFLICT = "conflict"  # already here with other bytes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +35,9 @@ class StoredInstance:
     calling_ae: str
 
 
+_INSTANCE_FIELDS = [getattr(Instance, name) for name in StoredInstance.__dataclass_fields__]
+
+
 @dataclass(frozen=True)
 class DueStudy:
     """A study whose time has come, with the ``due_at`` that was seen."""
@@ -49,44 +46,60 @@ class DueStudy:
     due_at: float
 
 
-def known(connection: Connection, sop_instance_uid: str, digest: str) -> Arrival:
-    """Say whether an instance is new, here already, or here with other bytes."""
-    stored = connection.execute(
-        select(Instance.digest).where(Instance.sop_instance_uid == sop_instance_uid)
-    ).scalar_one_or_none()
-    if stored is None:
-        return Arrival.NEW
-    return Arrival.IDENTICAL if stored == digest else Arrival.CONFLICT
+@dataclass(frozen=True, slots=True)
+class Arriving:
+    """An instance that is to be recorded.
+
+    Attributes
+    ----------
+    instance
+        What came; our own results (``own``) make no study due.
+    quiet_seconds
+        The study is due when no further instance arrives for this long.
+    """
+
+    instance: StoredInstance
+    quiet_seconds: float
 
 
-def record(connection: Connection, instance: StoredInstance, quiet_seconds: float) -> Arrival:
-    """Record an instance whose file is on disk and push its study's ``due_at`` out.
+def stored(connection: Connection, sop_instance_uid: str) -> StoredInstance | None:
+    """Return what is recorded under a SOP Instance UID."""
+    row = connection.execute(
+        select(*_INSTANCE_FIELDS).where(Instance.sop_instance_uid == sop_instance_uid)
+    ).one_or_none()
+    return None if row is None else StoredInstance(**row._mapping)
+
+
+def record(connection: Connection, instance: StoredInstance, quiet_seconds: float) -> bool:
+    """Record one instance and push its study's ``due_at`` out; False, and no change, if known."""
+    if stored(connection, instance.sop_instance_uid) is not None:
+        return False
+    return bool(record_all(connection, [Arriving(instance, quiet_seconds)]))
+
+
+def record_all(connection: Connection, arriving: Sequence[Arriving]) -> set[str]:
+    """Record instances and push their studies' ``due_at`` out.
+
+    Rows are taken in one order, studies before instances, so that two receivers cannot deadlock.
 
     Parameters
     ----------
     connection
         A writing transaction; the caller commits.
-    instance
-        What was stored.
-    quiet_seconds
-        The study is due when no further instance arrives for this long. Our own results
-        (``instance.own``) make no study due.
+    arriving
+        What came. Instances that are known already keep their rows.
 
     Returns
     -------
-    Arrival
-        Only ``NEW`` changes anything.
+    set
+        SOP Instance UIDs of those that were not known.
     """
     received_at = now(connection)
-    due_at = None if instance.own else received_at + quiet_seconds
-    arrival = known(connection, instance.sop_instance_uid, instance.digest)
-    if arrival is not Arrival.NEW:
-        return arrival
-    _touch_study(connection, instance.study_uid, received_at, due_at)
-    values = {**vars(instance), "received_at": received_at}
-    if insert_ignoring(connection, Instance, values) is not None:
-        return Arrival.NEW
-    return known(connection, instance.sop_instance_uid, instance.digest)
+    ordered = sorted(arriving, key=lambda each: each.instance.sop_instance_uid)
+    _touch_studies(connection, ordered, received_at)
+    rows = [{**vars(each.instance), "received_at": received_at} for each in ordered]
+    recorded = connection.execute(_instance_insert(connection.dialect.name), rows)
+    return set(recorded.scalars())
 
 
 def release(connection: Connection, study_uids: Iterable[str], release_seconds: float) -> None:
@@ -131,9 +144,8 @@ def take(connection: Connection, study: DueStudy) -> bool:
 
 def instances(connection: Connection, study_uid: str) -> list[StoredInstance]:
     """Instances of a study that did not come from this node, in order of their UIDs."""
-    fields = [getattr(Instance, name) for name in StoredInstance.__dataclass_fields__]
     rows = connection.execute(
-        select(*fields)
+        select(*_INSTANCE_FIELDS)
         .where(Instance.study_uid == study_uid, Instance.own.is_(False))
         .order_by(Instance.sop_instance_uid)
     )
@@ -149,22 +161,55 @@ def _leave_due(connection: Connection, study: DueStudy, due_at: float | None) ->
     return changed.rowcount == 1
 
 
-def _touch_study(
-    connection: Connection, study_uid: str, received_at: float, due_at: float | None
+def _touch_studies(
+    connection: Connection, arriving: Sequence[Arriving], received_at: float
 ) -> None:
-    first = insert_ignoring(
-        connection,
-        Study,
+    """Make the studies' rows, or push their ``due_at`` out: never in, for modalities differ."""
+    due: dict[str, float | None] = {}
+    for each in arriving:
+        study_uid = each.instance.study_uid
+        due_at = None if each.instance.own else received_at + each.quiet_seconds
+        due[study_uid] = _later(due.get(study_uid), due_at)
+    rows = [
         {
             "study_uid": study_uid,
             "first_received_at": received_at,
             "last_received_at": received_at,
-            "due_at": due_at,
+            "due_at": due[study_uid],
+        }
+        for study_uid in sorted(due)
+    ]
+    connection.execute(_study_upsert(connection.dialect.name), rows)
+
+
+def _later(one: float | None, other: float | None) -> float | None:
+    if one is None or other is None:
+        return one if other is None else other
+    return max(one, other)
+
+
+@cache
+def _study_upsert(dialect: str) -> Executable:
+    statement: postgresql.Insert = _insert(dialect)(Study.__table__)
+    given = statement.excluded
+    return statement.on_conflict_do_update(
+        index_elements=[Study.study_uid],
+        set_={
+            "last_received_at": given.last_received_at,
+            "due_at": case(
+                (given.due_at.is_(None), Study.due_at),
+                (Study.due_at > given.due_at, Study.due_at),
+                else_=given.due_at,
+            ),
         },
     )
-    if first is not None:
-        return
-    values: dict[str, object] = {"last_received_at": received_at}
-    if due_at is not None:  # pushed out, never in: modalities have different quiet times
-        values["due_at"] = case((Study.due_at > due_at, Study.due_at), else_=due_at)
-    connection.execute(update(Study).where(Study.study_uid == study_uid).values(**values))
+
+
+@cache
+def _instance_insert(dialect: str) -> Executable:
+    statement: postgresql.Insert = _insert(dialect)(Instance.__table__)
+    return statement.on_conflict_do_nothing().returning(Instance.sop_instance_uid)
+
+
+def _insert(dialect: str) -> Any:
+    return postgresql.insert if dialect == "postgresql" else sqlite.insert

@@ -1,8 +1,14 @@
-"""The few elements of a received data set that the job table needs; pixels are never touched."""
+"""The few elements of a received data set that the job table needs; pixels are never touched.
+
+They stand within the first kilobytes. A small scanner takes them from there for little endian
+data sets, which is nearly all there are; pydicom reads the rest, from the first megabytes alone.
+"""
 
 from __future__ import annotations
 
+import struct
 import zlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from io import BytesIO
 
@@ -24,7 +30,19 @@ _WANTED = {
     "series_uid": Tag("SeriesInstanceUID"),
 }
 _LAST = max(_WANTED.values())
-_INFLATED_LIMIT = 4 * 1024 * 1024  # bytes; enough for any header, too little for a bomb
+_NAMES = {int(tag): name for name, tag in _WANTED.items()}
+
+# Enough for any header, whatever sequences stand in it, and too little for a bomb.
+START_BYTES = 4 * 1024 * 1024
+
+_SHORT_FORM = struct.Struct("<HH2sH")  # PS3.5 table 7.1-2
+_LONG_FORM_LENGTH = struct.Struct("<I")  # PS3.5 table 7.1-1, behind two reserved bytes
+_IMPLICIT_FORM = struct.Struct("<HHI")  # PS3.5 table 7.1-3
+_LONG_VRS = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
+_SHORT_VRS = frozenset(b"AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US".split())
+_UNDEFINED_LENGTH = 0xFFFFFFFF
+
+_Element = tuple[int, int, int]  # tag, where its value begins, and its length
 _OWN = "wetread"
 
 
@@ -44,28 +62,30 @@ class Header:
     own: bool  # made by this software, so not to be read again
 
 
-def read_header(data_set: BytesIO, transfer_syntax: UID) -> Header:
+def read_header(
+    head: bytes, transfer_syntax: UID, read_start: Callable[[int], bytes] | None = None
+) -> Header:
     """Read the identifiers of an encoded data set.
 
     Parameters
     ----------
-    data_set
-        The bytes as received, without file meta information.
+    head
+        The first bytes as received, without file meta information.
     transfer_syntax
         As negotiated.
+    read_start
+        Gives the first bytes of the data set, as many as asked for, should ``head`` not do; by
+        default ``head`` is all there is.
 
     Raises
     ------
     HeaderError
         The data set cannot be parsed, or a UID is missing or is none.
     """
-    try:
-        found = _read(data_set, transfer_syntax)
-        values = {
-            name: str(found[tag].value or "") for name, tag in _WANTED.items() if tag in found
-        }
-    except Exception as error:  # the parser meets a peer's bytes and may raise anything
-        raise HeaderError(f"data set cannot be parsed ({type(error).__name__})") from error
+    values = _scan(head, transfer_syntax)
+    if values is None:
+        start = head if read_start is None else read_start(START_BYTES)
+        values = _parse(start, transfer_syntax)
     try:
         return Header(
             sop_class_uid=checked_uid(values.get("sop_class_uid", ""), "SOP Class UID"),
@@ -79,13 +99,73 @@ def read_header(data_set: BytesIO, transfer_syntax: UID) -> Header:
         raise HeaderError(str(error)) from error
 
 
-def _read(data_set: BytesIO, transfer_syntax: UID) -> Dataset:
-    data_set.seek(0)
+def _scan(head: bytes, transfer_syntax: UID) -> dict[str, str] | None:
+    """Values from the first bytes; None where pydicom must look."""
+    if transfer_syntax.is_deflated or not transfer_syntax.is_little_endian:
+        return None
+    elements = _implicit(head) if transfer_syntax.is_implicit_VR else _explicit(head)
+    values: dict[str, str] = {}
+    previous = -1
+    for tag, at, length in elements:
+        if tag <= previous or (tag <= _LAST and at + length > len(head)):
+            return None
+        if tag > _LAST:
+            return values
+        previous = tag
+        if tag in _NAMES:
+            value = head[at : at + length]
+            if not value.isascii():
+                return None
+            values[_NAMES[tag]] = value.decode("ascii").rstrip("\0 ").lstrip(" ")
+    return None
+
+
+def _explicit(head: bytes) -> Iterator[_Element]:
+    """Elements of the top level; ends where something is not plain."""
+    at = 0
+    while at + _SHORT_FORM.size <= len(head):
+        group, element, vr, length = _SHORT_FORM.unpack_from(head, at)
+        at += _SHORT_FORM.size
+        if vr in _LONG_VRS:
+            if at + _LONG_FORM_LENGTH.size > len(head):
+                return
+            (length,) = _LONG_FORM_LENGTH.unpack_from(head, at)
+            at += _LONG_FORM_LENGTH.size
+        elif vr not in _SHORT_VRS:
+            return
+        tag = group << 16 | element
+        if length == _UNDEFINED_LENGTH and tag <= _LAST:
+            return
+        yield tag, at, length
+        at += length
+
+
+def _implicit(head: bytes) -> Iterator[_Element]:
+    """The same for Implicit VR."""
+    at = 0
+    while at + _IMPLICIT_FORM.size <= len(head):
+        group, element, length = _IMPLICIT_FORM.unpack_from(head, at)
+        at += _IMPLICIT_FORM.size
+        tag = group << 16 | element
+        if length == _UNDEFINED_LENGTH and tag <= _LAST:
+            return
+        yield tag, at, length
+        at += length
+
+
+def _parse(start: bytes, transfer_syntax: UID) -> dict[str, str]:
+    try:
+        found = _read(start, transfer_syntax)
+        return {name: str(found[tag].value or "") for name, tag in _WANTED.items() if tag in found}
+    except Exception as error:  # the parser meets a peer's bytes and may raise anything
+        raise HeaderError(f"data set cannot be parsed ({type(error).__name__})") from error
+
+
+def _read(start: bytes, transfer_syntax: UID) -> Dataset:
     if transfer_syntax.is_deflated:
-        inflated = zlib.decompressobj(-zlib.MAX_WBITS)
-        data_set = BytesIO(inflated.decompress(data_set.getvalue(), _INFLATED_LIMIT))
+        start = zlib.decompressobj(-zlib.MAX_WBITS).decompress(start, START_BYTES)
     return read_dataset(
-        data_set,
+        BytesIO(start),
         is_implicit_VR=transfer_syntax.is_implicit_VR,
         is_little_endian=transfer_syntax.is_little_endian,
         stop_when=_past_last,

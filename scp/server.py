@@ -2,35 +2,37 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 import time
+from collections.abc import Callable, Sequence
 from io import BytesIO
 from typing import Self, cast
 
 import structlog
 from pydicom import Dataset
 from pynetdicom import AE, evt
-from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import C_STORE
-from pynetdicom.transport import ThreadedAssociationServer
+from pynetdicom.presentation import PresentationContext
 from sqlalchemy.exc import SQLAlchemyError
 
 from db import studies
 from db.archive import Archive
 from db.engine import Database
 from db.errors import where
+from scp.access import Gate
+from scp.admission import GuardedACSE, caller_of
+from scp.command import COMMENT_LIMIT, StoreRequest
 from scp.contexts import accepted_contexts
+from scp.observer import Observer, Unobserved
+from scp.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION
 from scp.settings import ReceiverSettings
-from scp.status import StoreStatus, response
-from scp.store import (
-    IMPLEMENTATION_CLASS_UID,
-    IMPLEMENTATION_VERSION,
-    Received,
-    Store,
-)
+from scp.store import Context, Store
+from scp.upper_layer import ReceivingServer, ServingAssociation
 
 _log = structlog.get_logger(__name__)
 _DRAIN_SECONDS = 10.0
+_POLL_SECONDS = 0.2  # how soon the listener notices that it is to stop
 
 
 class ListenError(Exception):
@@ -46,16 +48,41 @@ class Receiver:
         Who we are and where we listen.
     database, archive
         Where rows and files go.
+    gate
+        Decides who may come in; None lets all in that call us by our name.
+    tls
+        Makes connections secure; None for plain TCP.
+    observer
+        Is told of associations and instances.
+    contexts
+        Presentation contexts accepted besides Verification and Storage.
+    handlers
+        pynetdicom event handlers for what is neither C-ECHO nor C-STORE.
     """
 
-    def __init__(self, settings: ReceiverSettings, database: Database, archive: Archive) -> None:
+    def __init__(
+        self,
+        settings: ReceiverSettings,
+        database: Database,
+        archive: Archive,
+        *,
+        gate: Gate | None = None,
+        tls: ssl.SSLContext | None = None,
+        observer: Observer | None = None,
+        contexts: Sequence[PresentationContext] = (),
+        handlers: Sequence[evt.EventHandlerType] = (),
+    ) -> None:
         self._settings = settings
         self._database = database
-        self._store = Store(database, archive, settings)
-        self._sent: dict[Association, set[str]] = {}
-        self._lock = threading.Lock()
+        self._observer = observer or Unobserved()
+        self._store = Store(database, archive, settings, self._observer)
+        self._gate = gate
+        self._tls = tls
+        self._contexts = (*accepted_contexts(), *contexts)
+        self._handlers = handlers
         self._ae = _application_entity(settings)
-        self._server: ThreadedAssociationServer | None = None
+        self._server: ReceivingServer | None = None
+        self._listening: threading.Thread | None = None
 
     @property
     def port(self) -> int:
@@ -75,19 +102,33 @@ class Receiver:
         address = (self._settings.host, self._settings.port)
         handlers: list[evt.EventHandlerType] = [
             (evt.EVT_CONN_OPEN, self._on_connected),
+            (evt.EVT_ESTABLISHED, self._on_established),
             (evt.EVT_C_STORE, self._on_store),
             (evt.EVT_RELEASED, self._on_released),
-            (evt.EVT_ABORTED, self._on_lost),
-            (evt.EVT_CONN_CLOSE, self._on_lost),
             (evt.EVT_REJECTED, self._on_rejected),
+            *self._handlers,
         ]
         try:
-            self._server = self._ae.start_server(address, block=False, evt_handlers=handlers)
+            self._server = ReceivingServer(
+                self._ae,
+                address,
+                self._contexts,
+                handlers,
+                settings=self._settings,
+                store=self._store,
+                gate=self._gate,
+                tls=self._tls,
+            )
         except OSError as error:
             raise ListenError(
                 f"cannot listen on {address[0]}:{address[1]}: {error.strerror}; "
                 "change [node] host or port, or stop what uses it"
             ) from error
+        self._ae._servers.append(self._server)  # as AE.start_server does, for its shutdown
+        self._listening = threading.Thread(
+            target=self._server.serve_forever, args=(_POLL_SECONDS,), daemon=True
+        )
+        self._listening.start()
         _log.info("receiver.listening", ae_title=self._settings.ae_title, port=self.port)
 
     def stop(self) -> None:
@@ -115,67 +156,74 @@ class Receiver:
         if transport is not None and transport.socket is not None:
             transport.socket.settimeout(self._settings.network_timeout_seconds)
 
-    def _on_store(self, event: evt.Event) -> Dataset:
-        """Answer one C-STORE request; see ``Store.store`` for the statuses.
+    def _on_established(self, event: evt.Event) -> None:
+        assoc = _serving(event)
+        self._tell(lambda: self._observer.accepted(caller_of(assoc), assoc.admitted))
 
-        A fault of ours is answered with 0x0110 and logged; the association goes on.
+    def _on_store(self, event: evt.Event) -> Dataset:
+        """Answer a C-STORE request that pynetdicom has read; see ``Store.begin`` for the statuses.
+
+        Only what a peer sends while a query of its own is being answered comes this way.
         """
-        try:
-            status, study_uid = self._store.store(_received(event))
-        except Exception as error:  # noqa: BLE001 - what is not foreseen must not pass unseen
-            _log.error("store.trouble", error=where(error))
-            return response(StoreStatus.PROCESSING_FAILURE, type(error).__name__)
-        if study_uid is not None:
-            with self._lock:
-                self._sent.setdefault(event.assoc, set()).add(study_uid)
+        assoc, request = _serving(event), cast(C_STORE, event.request)
+        data_set = request.DataSet or BytesIO()
+        reception = self._store.begin(
+            StoreRequest(
+                message_id=int(request.MessageID or 0),
+                sop_class_uid=str(request.AffectedSOPClassUID),
+                sop_instance_uid=str(request.AffectedSOPInstanceUID),
+                has_data_set=request.DataSet is not None,
+            ),
+            Context(str(event.context.abstract_syntax), event.context.transfer_syntax),
+            assoc.opened_session(),
+        )
+        reception.write([data_set.getvalue()])
+        answer = reception.finish()
+        status = Dataset()
+        status.Status = int(answer.status)
+        if answer.comment:
+            status.ErrorComment = answer.comment[:COMMENT_LIMIT]
         return status
 
     def _on_released(self, event: evt.Event) -> None:
-        study_uids = self._forget(event)
-        if not study_uids or not self._settings.release_seconds:
+        session = _serving(event).session
+        if session is None or not session.study_uids or not self._settings.release_seconds:
             return
         try:
             with self._database.write() as connection:
-                studies.release(connection, study_uids, self._settings.release_seconds)
+                studies.release(connection, session.study_uids, self._settings.release_seconds)
         except SQLAlchemyError as error:
             # Not lost: the studies are due by their quiet time.
             _log.warning("association.release_not_recorded", error=type(error).__name__)
 
-    def _on_lost(self, event: evt.Event) -> None:
-        self._forget(event)
-
     def _on_rejected(self, event: evt.Event) -> None:
-        _log.warning(
-            "association.rejected",
-            calling_ae=event.assoc.requestor.ae_title.strip(),
-            called_ae=_called_ae(event),
-            address=event.assoc.requestor.address,
-        )
+        assoc = _serving(event)
+        caller = caller_of(assoc)
+        by_gate = assoc.acse.rejected if isinstance(assoc.acse, GuardedACSE) else None
+        if by_gate is None:  # else it is logged already
+            _log.warning(
+                "association.rejected",
+                calling_ae=caller.calling_ae,
+                called_ae=caller.called_ae,
+                address=caller.address,
+            )
+        reason = by_gate.reason if by_gate else "another AE title was called, or too many"
+        self._tell(lambda: self._observer.rejected(caller, reason))
+
+    def _tell(self, event: Callable[[], None]) -> None:
+        try:
+            event()
+        except Exception as error:  # noqa: BLE001 - an observer must not cost an association
+            _log.error("observer.trouble", error=where(error))
 
     @staticmethod
-    def _in_use(server: ThreadedAssociationServer) -> bool:
+    def _in_use(server: ReceivingServer) -> bool:
         """Whether a peer may still be sending; a connection that got no further does not count."""
         return any(each.is_established for each in server.active_associations)
 
-    def _forget(self, event: evt.Event) -> set[str]:
-        with self._lock:
-            return self._sent.pop(event.assoc, set())
 
-
-def _called_ae(event: evt.Event) -> str:
-    request = event.assoc.requestor.primitive
-    return str(getattr(request, "called_ae_title", "") or "").strip()
-
-
-def _received(event: evt.Event) -> Received:
-    request = cast(C_STORE, event.request)
-    return Received(
-        sop_class_uid=str(request.AffectedSOPClassUID),
-        sop_instance_uid=str(request.AffectedSOPInstanceUID),
-        transfer_syntax=event.context.transfer_syntax,
-        calling_ae=event.assoc.requestor.ae_title.strip(),
-        data_set=request.DataSet or BytesIO(),
-    )
+def _serving(event: evt.Event) -> ServingAssociation:
+    return cast(ServingAssociation, event.assoc)
 
 
 def _application_entity(settings: ReceiverSettings) -> AE:
@@ -186,5 +234,4 @@ def _application_entity(settings: ReceiverSettings) -> AE:
     ae.maximum_associations = settings.maximum_associations
     ae.maximum_pdu_size = settings.maximum_pdu_size
     ae.network_timeout = settings.network_timeout_seconds
-    ae.supported_contexts = list(accepted_contexts())
     return ae

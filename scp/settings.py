@@ -28,6 +28,11 @@ class ReceiverSettings:
         Bytes; announced to the peer.
     network_timeout_seconds
         A peer that is silent for this long is aborted.
+    floor_bytes_per_second
+        A peer that sends less than this within a message, over ``network_timeout_seconds``, is
+        aborted.
+    share_port
+        Whether other receivers may listen on the same port.
     """
 
     ae_title: str
@@ -39,6 +44,8 @@ class ReceiverSettings:
     maximum_associations: int = 50
     maximum_pdu_size: int = 131_072
     network_timeout_seconds: float = 60.0
+    floor_bytes_per_second: float = 1000.0
+    share_port: bool = False
 
     def quiet(self, modality: str) -> float:
         """Quiet time of a modality, seconds."""

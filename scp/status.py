@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import IntEnum
-
-from pydicom import Dataset
-
-_COMMENT_LIMIT = 64  # PS3.7 Annex C.4.2: Error Comment is LO
 
 
 class StoreStatus(IntEnum):
@@ -16,28 +13,29 @@ class StoreStatus(IntEnum):
     """The file is on disk and its row is committed, or was before with the same bytes."""
     PROCESSING_FAILURE = 0x0110
     """A fault of this node, named in its log; nothing was kept."""
+    NOT_SUPPORTED = 0x0122
+    """The peer may not send this SOP class, or it is not that of the presentation context."""
     OUT_OF_RESOURCES = 0xA700
-    """The disk or the database refuses; nothing was kept, sending again may succeed."""
+    """The disk or the database refuses, or the object is larger than the peer may send."""
     CLASS_MISMATCH = 0xA900
     """The data set's SOP Class or Instance UID is not the one in the command."""
     CANNOT_UNDERSTAND = 0xC000
     """The data set cannot be read, or a UID is missing or is none."""
     UID_CONFLICT = 0xC001
-    """Another data set is stored under this SOP Instance UID; it was not overwritten."""
+    """Another data set is stored under this SOP Instance UID; it stays, this one is set aside."""
 
 
-def response(status: StoreStatus, comment: str = "") -> Dataset:
-    """Status data set of a C-STORE response.
+@dataclass(frozen=True)
+class Answer:
+    """What a C-STORE request is answered with.
 
-    Parameters
+    Attributes
     ----------
     status
         What became of the request.
     comment
-        What is wrong, without patient data; cut at 64 characters.
+        What is wrong, without patient data; the response holds 64 characters of it.
     """
-    answer = Dataset()
-    answer.Status = int(status)
-    if comment:
-        answer.ErrorComment = comment[:_COMMENT_LIMIT]
-    return answer
+
+    status: StoreStatus
+    comment: str = ""

@@ -2,41 +2,89 @@
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass
-from io import BytesIO
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
 
 import structlog
-from pydicom import Dataset
-from pydicom.dataset import FileMetaDataset
-from pydicom.filebase import DicomBytesIO
-from pydicom.filewriter import write_file_meta_info
 from pydicom.uid import UID
 from sqlalchemy.exc import SQLAlchemyError
 
-from db import outbox, studies
+from db import studies
 from db.archive import Archive
+from db.committer import Committer
 from db.engine import Database
-from db.studies import Arrival, StoredInstance
+from db.errors import where
+from db.studies import Arriving, StoredInstance
+from scp import resend
+from scp.access import Admitted, Caller
+from scp.command import StoreRequest
 from scp.header import Header, HeaderError, read_header
+from scp.observer import Observer, Unobserved
+from scp.part10 import file_header
 from scp.settings import ReceiverSettings
-from scp.status import StoreStatus, response
-
-IMPLEMENTATION_CLASS_UID = UID("2.25.151818344662683678200917921992779718210")
-IMPLEMENTATION_VERSION = "WETREAD_0_1"
+from scp.spool import Piece, SpoolFile
+from scp.status import Answer, StoreStatus
 
 _log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Received:
-    """One C-STORE request: what the command said, and the data set's bytes as they came."""
+@dataclass
+class Session:
+    """One association, as far as storing needs to know it.
+
+    Attributes
+    ----------
+    caller, admitted
+        Who sends, and what it may send.
+    study_uids
+        The studies that it sent instances of.
+    """
+
+    caller: Caller
+    admitted: Admitted = field(default_factory=Admitted)
+    study_uids: set[str] = field(default_factory=set)
+
+
+@dataclass(frozen=True)
+class Context:
+    """An accepted presentation context."""
 
     sop_class_uid: str
-    sop_instance_uid: str
     transfer_syntax: UID
-    calling_ae: str
-    data_set: BytesIO
+
+
+class Reception(Protocol):
+    """One data set on its way in. Never raises: what goes wrong is answered."""
+
+    def write(self, pieces: Sequence[Piece]) -> None:
+        """Take bytes of the data set."""
+        ...
+
+    def finish(self) -> Answer:
+        """Say what became of it, after its last byte."""
+        ...
+
+    def discard(self) -> None:
+        """Forget it: the rest will not come. May be called after ``finish``."""
+        ...
+
+
+class Refused:
+    """A data set that is read and thrown away, for the peer cannot be stopped in the middle."""
+
+    def __init__(self, answer: Answer) -> None:
+        self._answer = answer
+
+    def write(self, pieces: Sequence[Piece]) -> None:
+        """Throw bytes away."""
+
+    def finish(self) -> Answer:
+        """Say why."""
+        return self._answer
+
+    def discard(self) -> None:
+        """Nothing was kept."""
 
 
 class Store:
@@ -48,110 +96,226 @@ class Store:
         Where rows and files go.
     settings
         Quiet times.
+    observer
+        Is told of each answer.
     """
 
-    def __init__(self, database: Database, archive: Archive, settings: ReceiverSettings) -> None:
-        self._database = database
-        self._archive = archive
-        self._settings = settings
+    def __init__(
+        self,
+        database: Database,
+        archive: Archive,
+        settings: ReceiverSettings,
+        observer: Observer | None = None,
+    ) -> None:
+        self.database = database
+        self.archive = archive
+        self.settings = settings
+        self.committer = Committer(database, archive)
+        self._observer = observer or Unobserved()
 
-    def store(self, received: Received) -> tuple[Dataset, str | None]:
-        """Store one instance.
+    def begin(self, request: StoreRequest, context: Context, session: Session) -> Reception:
+        """Begin to receive what a C-STORE request announces.
 
-        Returns
-        -------
-        tuple
-            The response's status data set, and the study's UID if the instance is here now.
+        The reception's answer is one of these:
 
-            * 0x0000: the file is fsynced and its row committed, or both were before;
-            * 0xA700: the disk or the database refuses;
-            * 0xA900: the data set contradicts the command;
-            * 0xC000: the data set cannot be read or lacks a UID;
-            * 0xC001: another data set is stored under this SOP Instance UID.
+        * 0x0000: the file is fsynced and its row committed, or both were before;
+        * 0x0110: a fault of ours, logged; the association goes on;
+        * 0x0122: the SOP class is not that of the context, or not allowed to this peer;
+        * 0xA700: the disk or the database refuses, or the object is too large for this peer;
+        * 0xA900: the data set contradicts the command;
+        * 0xC000: the data set cannot be read or lacks a UID;
+        * 0xC001: another data set is stored under this SOP Instance UID.
         """
         try:
-            header = read_header(received.data_set, received.transfer_syntax)
-        except HeaderError as error:
-            return self._refuse(received, StoreStatus.CANNOT_UNDERSTAND, str(error)), None
-        if header.sop_class_uid != received.sop_class_uid:
-            return self._refuse(received, StoreStatus.CLASS_MISMATCH, "SOP Class UID differs"), None
-        if header.sop_instance_uid != received.sop_instance_uid:
-            comment = "SOP Instance UID differs from the command's"
-            return self._refuse(received, StoreStatus.CLASS_MISMATCH, comment), None
+            answer = _not_allowed(request, context, session.admitted)
+            if answer is None:
+                return _Receiving(self, request, context, session)
+        except OSError as error:
+            answer = _cannot_store(error)
+        except Exception as error:  # noqa: BLE001 - what is not foreseen must not pass unseen
+            answer = fault(error)
+        return Refused(self.answered(answer, request, session))
+
+    def answered(
+        self,
+        answer: Answer,
+        request: StoreRequest,
+        session: Session,
+        header: Header | None = None,
+    ) -> Answer:
+        """Log an answer, tell the observer, and give it back."""
+        caller = session.caller.calling_ae
+        if answer.status is not StoreStatus.SUCCESS:
+            _log.warning(
+                "instance.refused",
+                status=f"{answer.status:04X}",
+                reason=answer.comment,
+                sop_class_uid=request.sop_class_uid,
+                calling_ae=caller,
+            )
         try:
-            arrival = self._keep(received, header)
+            self._observer.received(session.caller, session.admitted, header, answer)
+        except Exception as error:  # noqa: BLE001 - an observer must not cost an image
+            _log.error("observer.trouble", error=where(error))
+        return answer
+
+
+class _Receiving:
+    """One data set on its way to the disk."""
+
+    def __init__(
+        self, store: Store, request: StoreRequest, context: Context, session: Session
+    ) -> None:
+        self._store = store
+        self._request = request
+        self._context = context
+        self._session = session
+        self._header: Header | None = None
+        self._answer: Answer | None = None  # decided before the end
+        self._file = SpoolFile(
+            store.archive.partial_path(),
+            file_header(
+                sop_class_uid=request.sop_class_uid,
+                sop_instance_uid=request.sop_instance_uid,
+                transfer_syntax=context.transfer_syntax,
+                calling_ae=session.caller.calling_ae,
+            ),
+        )
+
+    def write(self, pieces: Sequence[Piece]) -> None:
+        if self._answer is not None:
+            return
+        limit = self._session.admitted.object_bytes
+        try:
+            self._file.write(pieces)
+        except OSError as error:
+            self._give_up(_cannot_store(error))
+            return
+        if limit is not None and self._file.size > limit:
+            self._give_up(
+                Answer(StoreStatus.OUT_OF_RESOURCES, f"larger than the {limit} bytes allowed")
+            )
+
+    def finish(self) -> Answer:
+        if self._answer is None:
+            self._answer = self._checked_and_kept()
+        self._file.discard()
+        answer = self._answer
+        return self._store.answered(answer, self._request, self._session, self._header)
+
+    def discard(self) -> None:
+        self._file.discard()
+
+    def _give_up(self, answer: Answer) -> None:
+        self._answer = answer
+        self._file.discard()  # frees the disk at once
+
+    def _checked_and_kept(self) -> Answer:
+        try:
+            self._header = read_header(
+                self._file.head, self._context.transfer_syntax, self._file.read_start
+            )
+            return self._contradiction(self._header) or self._keep(self._header)
+        except HeaderError as error:
+            return Answer(StoreStatus.CANNOT_UNDERSTAND, str(error))
         except (OSError, SQLAlchemyError) as error:
-            # The texts of database errors carry statements and values: log the type alone.
-            detail = error.strerror if isinstance(error, OSError) else None
-            reason = f"cannot store: {detail or type(error).__name__}"
-            return self._refuse(received, StoreStatus.OUT_OF_RESOURCES, reason), None
-        if arrival is Arrival.CONFLICT:
-            comment = "another data set is stored under this SOP Instance UID"
-            return self._refuse(received, StoreStatus.UID_CONFLICT, comment), None
+            return _cannot_store(error)
+        except Exception as error:  # noqa: BLE001 - what is not foreseen must not pass unseen
+            return fault(error)
+
+    def _contradiction(self, header: Header) -> Answer | None:
+        if header.sop_class_uid != self._request.sop_class_uid:
+            return Answer(StoreStatus.CLASS_MISMATCH, "SOP Class UID differs")
+        if header.sop_instance_uid != self._request.sop_instance_uid:
+            comment = "SOP Instance UID differs from the command's"
+            return Answer(StoreStatus.CLASS_MISMATCH, comment)
+        return None
+
+    def _keep(self, header: Header) -> Answer:
+        """Store the file unless its UID is known; the order of steps is argued in ADR 0001."""
+        archive, uid = self._store.archive, header.sop_instance_uid
+        path = archive.instance_path(header.study_uid, uid)
+        known = None
+        if not archive.claim(self._file.path, path):
+            known = self._stored(uid)
+        if known is None:
+            self._file.sync()
+            arriving = Arriving(
+                self._instance(header, path), self._store.settings.quiet(header.modality)
+            )
+            if self._store.committer.commit(arriving, self._file.path):
+                return self._success(header, "new")
+            # If the name was free although the UID is known, the stored file is missing.
+            archive.unclaim(self._file.path, path)
+            known = self._stored(uid)
+        return self._answer_known(header, known)
+
+    def _answer_known(self, header: Header, known: StoredInstance | None) -> Answer:
+        """Compare what came with what is stored under its UID."""
+        if known is None:  # deleted this moment; the sender may try again
+            return Answer(StoreStatus.OUT_OF_RESOURCES, "cannot store: deleted meanwhile")
+        found = resend.compare(
+            self._store.archive, self._file, known, str(self._context.transfer_syntax)
+        )
+        if found is resend.Resent.OTHER:
+            resend.set_aside(self._store.archive, self._file, known.sop_instance_uid)
+            return Answer(
+                StoreStatus.UID_CONFLICT, "other bytes under a known UID; set aside in conflicts/"
+            )
+        return self._success(header, found.value)
+
+    def _success(self, header: Header, arrival: str) -> Answer:
+        self._session.study_uids.add(header.study_uid)
         _log.info(
             "instance.stored",
-            arrival=arrival.value,
+            arrival=arrival,
             own=header.own,
             sop_instance_uid=header.sop_instance_uid,
             study_uid=header.study_uid,
-            calling_ae=received.calling_ae,
+            calling_ae=self._session.caller.calling_ae,
         )
-        return response(StoreStatus.SUCCESS), header.study_uid
+        return Answer(StoreStatus.SUCCESS)
 
-    def _keep(self, received: Received, header: Header) -> Arrival:
-        content = received.data_set.getbuffer()
-        digest = hashlib.sha256(content).hexdigest()
-        with self._database.read() as connection:
-            arrival = studies.known(connection, header.sop_instance_uid, digest)
-            own = header.own or outbox.own_instance(connection, header.sop_instance_uid)
-        if arrival is not Arrival.NEW:
-            return arrival
-        path = self._archive.instance_path(header.study_uid, header.sop_instance_uid)
-        with self._archive.stage([_part10_header(received), content]) as staged:
-            instance = StoredInstance(
-                sop_instance_uid=header.sop_instance_uid,
-                study_uid=header.study_uid,
-                series_uid=header.series_uid,
-                sop_class_uid=header.sop_class_uid,
-                transfer_syntax_uid=str(received.transfer_syntax),
-                modality=header.modality,
-                own=own,
-                size=staged.size,
-                digest=digest,
-                path=path,
-                calling_ae=received.calling_ae,
-            )
-            quiet_seconds = self._settings.quiet(header.modality)
-            with self._database.write() as connection:
-                arrival = studies.record(connection, instance, quiet_seconds)
-                if arrival is Arrival.NEW:
-                    # The uncommitted row keeps everybody else away from this path.
-                    staged.publish(path)
-        return arrival
+    def _stored(self, sop_instance_uid: str) -> StoredInstance | None:
+        with self._store.database.read() as connection:
+            return studies.stored(connection, sop_instance_uid)
 
-    @staticmethod
-    def _refuse(received: Received, status: StoreStatus, reason: str) -> Dataset:
-        _log.warning(
-            "instance.refused",
-            status=f"{status:04X}",
-            reason=reason,
-            sop_class_uid=received.sop_class_uid,
-            calling_ae=received.calling_ae,
+    def _instance(self, header: Header, path: str) -> StoredInstance:
+        return StoredInstance(
+            sop_instance_uid=header.sop_instance_uid,
+            study_uid=header.study_uid,
+            series_uid=header.series_uid,
+            sop_class_uid=header.sop_class_uid,
+            transfer_syntax_uid=str(self._context.transfer_syntax),
+            modality=header.modality,
+            own=header.own,
+            size=self._file.file_size,
+            digest="",
+            path=path,
+            calling_ae=self._session.caller.calling_ae,
         )
-        return response(status, reason)
 
 
-def _part10_header(received: Received) -> bytes:
-    """Preamble and file meta information (PS3.10 section 7.1) for the bytes as received."""
-    meta = FileMetaDataset()
-    meta.FileMetaInformationVersion = b"\x00\x01"
-    meta.MediaStorageSOPClassUID = UID(received.sop_class_uid)
-    meta.MediaStorageSOPInstanceUID = UID(received.sop_instance_uid)
-    meta.TransferSyntaxUID = received.transfer_syntax
-    meta.ImplementationClassUID = IMPLEMENTATION_CLASS_UID
-    meta.ImplementationVersionName = IMPLEMENTATION_VERSION
-    meta.SourceApplicationEntityTitle = received.calling_ae
-    buffer = DicomBytesIO()
-    buffer.write(b"\x00" * 128 + b"DICM")
-    write_file_meta_info(buffer, meta)
-    return buffer.getvalue()
+def fault(error: Exception) -> Answer:
+    """Log what nobody foresaw; the answer to the peer."""
+    _log.error("store.trouble", error=where(error))
+    return Answer(StoreStatus.PROCESSING_FAILURE, type(error).__name__)
+
+
+def _not_allowed(request: StoreRequest, context: Context, admitted: Admitted) -> Answer | None:
+    if not request.has_data_set:
+        return Answer(StoreStatus.CANNOT_UNDERSTAND, "there is no data set")
+    if request.sop_class_uid != context.sop_class_uid:
+        comment = "SOP class is not that of the presentation context"
+        return Answer(StoreStatus.NOT_SUPPORTED, comment)
+    allowed = admitted.sop_classes
+    if allowed is not None and request.sop_class_uid not in allowed:
+        return Answer(StoreStatus.NOT_SUPPORTED, "SOP class is not allowed to this peer")
+    return None
+
+
+def _cannot_store(error: OSError | SQLAlchemyError) -> Answer:
+    # The texts of database errors carry statements and values: say the type alone.
+    detail = error.strerror if isinstance(error, OSError) else None
+    reason = f"cannot store: {detail or type(error).__name__}"
+    return Answer(StoreStatus.OUT_OF_RESOURCES, reason)

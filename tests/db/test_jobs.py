@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import replace
 
 import pytest
 
@@ -15,7 +14,7 @@ from db.jobs import ModelRef
 from db.outbox import StoredResult
 from db.retry import RetryPolicy
 from db.schema import JOB_MOVES, JobState
-from db.studies import Arrival, StoredInstance
+from db.studies import StoredInstance
 from tests.mail import letters
 
 RETRY = RetryPolicy(attempts=3, first_seconds=0.0, longest_seconds=0.0)
@@ -70,13 +69,11 @@ def state(database: Database, job_id: int) -> JobState:
 
 def test_recording_twice_changes_nothing(database: Database) -> None:
     with database.write() as connection:
-        assert studies.record(connection, instance(), 5) is Arrival.NEW
+        assert studies.record(connection, instance(), 5)
     with database.read() as connection:
         before = stats.study(connection, "1.2.3")
     with database.write() as connection:
-        assert studies.record(connection, instance(), 5) is Arrival.IDENTICAL
-        changed = replace(instance(), digest="f" * 64)
-        assert studies.record(connection, changed, 5) is Arrival.CONFLICT
+        assert not studies.record(connection, instance(), 5)
     with database.read() as connection:
         assert stats.study(connection, "1.2.3") == before
 
@@ -342,7 +339,7 @@ def test_many_workers_claim_each_job_once(database: Database) -> None:
 
 
 def test_two_receivers_record_the_same_new_study_at_once(database: Database) -> None:
-    outcomes: list[Arrival] = []
+    outcomes: list[bool] = []
     barrier = threading.Barrier(4)
 
     def record() -> None:
@@ -355,7 +352,7 @@ def test_two_receivers_record_the_same_new_study_at_once(database: Database) -> 
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(outcome.value for outcome in outcomes) == ["identical"] * 3 + ["new"]
+    assert sorted(outcomes) == [False, False, False, True]
 
 
 def test_a_job_waits_for_a_worker_that_has_its_model(database: Database) -> None:

@@ -1,0 +1,56 @@
+"""Preamble and file meta information before the bytes as received (PS3.10 section 7.1)."""
+
+from __future__ import annotations
+
+import struct
+
+from pydicom.uid import UID
+
+IMPLEMENTATION_CLASS_UID = UID("2.25.151818344662683678200917921992779718210")
+IMPLEMENTATION_VERSION = "WETREAD_0_1"
+
+_PREFIX = bytes(128) + b"DICM"
+_SHORT = struct.Struct("<HH2sH")  # Explicit VR Little Endian: group, element, VR, length
+_LENGTH_ELEMENT = struct.Struct("<HH2sHI")  # (0002,0000) UL with its value
+_LENGTH_ELEMENT_AT = len(_PREFIX)
+# (0002,0001) OB: a long form, whose VR is followed by two reserved bytes and 32 bits of length.
+_VERSION = struct.pack("<HH2sHI", 0x0002, 0x0001, b"OB", 0, 2) + b"\x00\x01"
+
+START_BYTES = _LENGTH_ELEMENT_AT + _LENGTH_ELEMENT.size
+
+
+def file_header(
+    *, sop_class_uid: str, sop_instance_uid: str, transfer_syntax: str, calling_ae: str
+) -> bytes:
+    """Everything that a Part 10 file holds before its data set."""
+    meta = (
+        _VERSION
+        + _element(0x0002, b"UI", sop_class_uid)
+        + _element(0x0003, b"UI", sop_instance_uid)
+        + _element(0x0010, b"UI", transfer_syntax)
+        + _element(0x0012, b"UI", IMPLEMENTATION_CLASS_UID)
+        + _element(0x0013, b"SH", IMPLEMENTATION_VERSION)
+        + _element(0x0016, b"AE", calling_ae)
+    )
+    return _PREFIX + _LENGTH_ELEMENT.pack(0x0002, 0x0000, b"UL", 4, len(meta)) + meta
+
+
+def data_set_offset(start: bytes) -> int:
+    """Where the data set begins in a file of ours, from its first ``START_BYTES`` bytes.
+
+    Raises
+    ------
+    ValueError
+        They are not the start of a Part 10 file.
+    """
+    if len(start) < START_BYTES or start[128:132] != b"DICM":
+        raise ValueError("no Part 10 file")
+    length = _LENGTH_ELEMENT.unpack_from(start, _LENGTH_ELEMENT_AT)[-1]
+    return START_BYTES + int(length)
+
+
+def _element(element: int, vr: bytes, text: str) -> bytes:
+    value = text.encode("ascii", "replace")
+    if len(value) % 2:
+        value += b"\0" if vr == b"UI" else b" "
+    return _SHORT.pack(0x0002, element, vr, len(value)) + value
