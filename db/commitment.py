@@ -326,8 +326,15 @@ def _ask_again(connection: Connection, commitment_id: int) -> None:
     state = connection.execute(
         select(Commitment.state).where(Commitment.id == commitment_id).with_for_update()
     ).scalar_one()
-    if state != CommitmentState.REPORTING:
+    if state in (CommitmentState.REPORTED, CommitmentState.DEAD):
         _revive(connection, commitment_id)
+    elif state == CommitmentState.PENDING:
+        moment = now(connection)
+        connection.execute(
+            update(Commitment)
+            .where(Commitment.id == commitment_id, Commitment.run_at > moment)
+            .values(run_at=moment)
+        )
 
 
 def _revive(connection: Connection, commitment_id: int) -> None:
