@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import cast
 
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
 from pynetdicom.presentation import build_context, build_role
+
+from delivery.tls import Witness
 
 _CONNECT_SECONDS = 10.0
 _ANSWER_SECONDS = 30.0
@@ -33,12 +37,22 @@ class NoAssociation(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Peer:
-    """An application entity to call, and the title under which we call."""
+    """An application entity to call, and the title under which we call.
+
+    Attributes
+    ----------
+    tls
+        How connections to it are secured; None for not at all.
+    server_name
+        The name that its TLS certificate must bear; empty for ``host``.
+    """
 
     ae_title: str
     host: str
     port: int
     calling_ae_title: str
+    tls: ssl.SSLContext | None = field(default=None, repr=False)
+    server_name: str = ""
 
     def __str__(self) -> str:
         """``AET@host:port``."""
@@ -73,6 +87,7 @@ def associate(
     ae.network_timeout = _ANSWER_SECONDS
     ae.maximum_pdu_size = _MAXIMUM_PDU_SIZE
     opened: list[evt.Event] = []
+    witness = Witness(peer.tls) if peer.tls is not None else None
     association = ae.associate(
         peer.host,
         peer.port,
@@ -81,16 +96,26 @@ def associate(
         max_pdu=_MAXIMUM_PDU_SIZE,
         ext_neg=[build_role(each, scp_role=True) for each in as_scp],
         evt_handlers=[(evt.EVT_CONN_OPEN, opened.append)],
+        tls_args=_tls_args(peer, witness),
     )
-    if not opened:
-        raise NoAssociation(f"{peer}: no connection")
-    if not association.is_established:
-        raise NoAssociation(f"{peer}: {_why_not(association)}")
     try:
+        if not association.is_established:
+            why = witness.trouble if witness is not None else ""
+            why = why or (_why_not(association) if opened else "no connection")
+            raise NoAssociation(f"{peer}: {why}")
         yield association
     finally:
         if association.is_established:
             association.release()
+        if witness is not None:
+            witness.close()
+
+
+def _tls_args(peer: Peer, witness: Witness | None) -> tuple[ssl.SSLContext, str] | None:
+    if witness is None:
+        return None
+    # pynetdicom asks nothing of a context but to wrap a socket.
+    return cast(ssl.SSLContext, witness), peer.server_name or peer.host
 
 
 def _why_not(association: Association) -> str:

@@ -4,20 +4,30 @@ from __future__ import annotations
 
 import socket
 import ssl
+from typing import Any
 
 # RFC 9325 section 4.2: forward secrecy and AEAD. The suites of TLS 1.3 are all of that kind.
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
 
 
 class _Socket(ssl.SSLSocket):
-    """Keeps the error of its handshake."""
+    """Keeps the error for which it is of no use."""
 
     trouble: OSError | None = None
 
-    def do_handshake(self, block: bool = False) -> None:
+    def connect(self, addr: Any) -> None:
         try:
-            super().do_handshake(block)
+            super().connect(addr)
         except OSError as error:
+            self.trouble = error
+            self.close()  # pynetdicom shuts a socket down first, which fails, and leaves it open
+            raise
+
+    def recv(self, buflen: int = 1024, flags: int = 0) -> bytes:
+        try:
+            return super().recv(buflen, flags)
+        except OSError as error:
+            # With TLS 1.3 a certificate of ours that is refused is learned of here.
             self.trouble = error
             raise
 
@@ -78,6 +88,11 @@ class Witness:
         self._secured = secured if isinstance(secured, _Socket) else None
         return secured
 
+    def close(self) -> None:
+        """Close the connection if pynetdicom left it open."""
+        if self._secured is not None:
+            self._secured.close()
+
     @property
     def trouble(self) -> str:
         """Why there is no secure connection; empty if nothing is known."""
@@ -85,5 +100,5 @@ class Witness:
         if isinstance(error, ssl.SSLCertVerificationError):
             return f"its TLS certificate: {error.verify_message}"
         if isinstance(error, ssl.SSLError):
-            return f"no TLS connection: {(error.reason or 'refused').lower().replace('_', ' ')}"
+            return f"TLS failed: {(error.reason or 'refused').lower().replace('_', ' ')}"
         return ""

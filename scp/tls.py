@@ -33,7 +33,7 @@ def server_context(certificate: str, key: str, ca: str = "") -> ssl.SSLContext:
     context.set_ciphers(CIPHERS)
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION  # RFC 9325 3.3 and 3.5
     context.options |= ssl.OP_CIPHER_SERVER_PREFERENCE
-    # A session is not taken up again: each association shows its certificate anew.
+    # Tickets are only as good as the key that protects them, and nobody renews that (RFC 9325 3.4).
     context.options |= ssl.OP_NO_TICKET
     context.num_tickets = 0
     context.load_cert_chain(certificate, key)

@@ -40,7 +40,7 @@ class Authority:
         days: int = 30,
         rsa: bool = False,
     ) -> Pair:
-        """Sign a certificate; with negative ``days`` it ran out that long ago."""
+        """Sign a certificate; with -1 ``days`` it ran out yesterday."""
         base = self._folder / f"{name}{days}"
         request, certificate = f"{base}.csr", f"{base}.pem"
         key = ["-newkey", "rsa:2048", "-nodes", "-keyout", f"{base}.key"]

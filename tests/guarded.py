@@ -37,6 +37,7 @@ class Guarded:
         self.stored = 0
         self.handshakes: list[str] = []
         self.ae = AE("WETREAD")
+        self.ae.acse_timeout = 2.0  # one that never asks is not waited for
         for each in (Verification, CTImageStorage, MRImageStorage):
             self.ae.add_supported_context(each)
 

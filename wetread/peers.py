@@ -3,21 +3,38 @@
 from __future__ import annotations
 
 import re
+import ssl
 
 from delivery.associate import Peer
+from delivery.tls import client_context
+from wetread import certificates
 from wetread.config import ConfigError, Destination, Settings
 
 _ADDRESS = re.compile(r"(?P<title>[^@]{1,16})@(?P<host>[^:@]+|\[[0-9a-fA-F:]+\]):(?P<port>\d{1,5})")
 
 
 def destination_peer(settings: Settings, destination: Destination) -> Peer:
-    """The application entity of a configured destination."""
+    """The application entity of a configured destination.
+
+    Raises
+    ------
+    ConfigError
+        A file of its TLS cannot be used.
+    """
     return Peer(
         ae_title=destination.ae_title,
         host=destination.host,
         port=destination.port,
         calling_ae_title=settings.node.ae_title,
+        tls=_tls(destination) if destination.tls else None,
+        server_name=destination.server_name,
     )
+
+
+def _tls(destination: Destination) -> ssl.SSLContext:
+    files = certificates.delivery_files(destination)
+    certificates.check(files)
+    return client_context(files.ca, files.certificate, files.key)
 
 
 def parse_peer(settings: Settings, text: str) -> Peer:
@@ -26,7 +43,7 @@ def parse_peer(settings: Settings, text: str) -> Peer:
     Raises
     ------
     ConfigError
-        It is neither.
+        It is neither, or a file of its TLS cannot be used.
     """
     for destination in settings.destination:
         if destination.name == text:

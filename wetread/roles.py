@@ -72,6 +72,7 @@ def deliver(settings: Settings, stop: threading.Event) -> None:
     """Run one courier."""
     from delivery.courier import Courier, CourierSettings
     from delivery.cstore import CStoreDestination
+    from wetread import certificates
     from wetread.peers import destination_peer
 
     archive = Archive(settings.node.data_dir)
@@ -92,6 +93,7 @@ def deliver(settings: Settings, stop: threading.Event) -> None:
             for each in settings.destination
         ],
     )
+    certificates.watch(map(certificates.delivery_files, settings.destination), stop)
     announce_ready()
     courier.run(stop)
 
