@@ -95,16 +95,10 @@ def sop_reference(source: Dataset) -> Dataset:
     return reference
 
 
-def image(
-    source: Dataset,
-    relation: Relation,
-    children: Iterable[Dataset] = (),
-    *,
-    name: Code = codes.SOURCE,
-) -> Dataset:
-    """Return an IMAGE item that refers to ``source``."""
+def image(source: Dataset, relation: Relation, children: Iterable[Dataset] = ()) -> Dataset:
+    """Return an IMAGE item, named Source, that refers to ``source``."""
     item = ImageContentItem(
-        name, source.SOPClassUID, source.SOPInstanceUID, relationship_type=relation
+        codes.SOURCE, source.SOPClassUID, source.SOPInstanceUID, relationship_type=relation
     )
     return _with_children(item, children)
 

@@ -24,10 +24,12 @@ from sr.findings import (
     StudyAnswer,
     Urgency,
 )
-from sr.heatmap import contours, peak
+from sr.heatmap import CONTOUR_AT, contours, peak
 from sr.identity import Kind, result_uid
 from sr.patient import image_area, instance_number
 from sr.picture import shows_heatmap
+
+_CORNER = 0.06  # of the image, from its upper left corner
 
 
 def measurement_groups(
@@ -100,12 +102,21 @@ def _study_group(
     first = study.suspicious[0] if study.suspicious else reading.images[0].sop_instance_uid
     shown = next(each for each in reading.images if each.sop_instance_uid == first)
     finding = _stated(study.decision)
+    leading, others = _probabilities(study.probabilities, study.decision)
+    source = images[shown.sop_instance_uid]
     items = [
-        number(codes.IMAGES_READ, str(study.images_read), codes.IMAGES),
-        *_probabilities(study.probabilities, finding),
         *_decision(study.decision),
+        *leading,
+        *others,
+        number(codes.IMAGES_READ, str(study.images_read), codes.IMAGES),
         *_urgency(reading.urgency),
-        _where(images[first], reading, shown),
+        # In a corner: at its peak stands the label of the slice itself.
+        point(
+            codes.SOURCE_OF_MEASUREMENT,
+            _CORNER * float(source.Columns),
+            _CORNER * float(source.Rows),
+            source,
+        ),
     ]
     return _group(reading, ("AI study", origin.uid(Kind.REPORT, "study")), finding, items)
 
@@ -114,10 +125,12 @@ def _image_group(source: Dataset, reading: Reading, index: int) -> Dataset:
     """Return the group of one image, or of one slice of a series."""
     image = reading.images[index]
     finding = _finding(reading, image)
+    leading, others = _probabilities(image.probabilities, reading.decision_on(image))
     items = [
-        *_probabilities(image.probabilities, finding),
         *([] if image.decision is None else _decision(image.decision)),
+        *leading,
         *_measurements(source, image),
+        *others,
         *_rank(reading, image),
         *(_urgency(reading.urgency) if reading.study is None and index == 0 else []),
         _where(source, reading, image),
@@ -155,17 +168,21 @@ def _stated(decision: Decision) -> Code:
     return decision.leading.finding
 
 
-def _probabilities(probabilities: Sequence[Probability], finding: Code | None) -> list[Dataset]:
-    """Return probabilities in percent; that of the group's own finding has the plain name."""
-    return [
-        _percent(
-            codes.PROBABILITY
-            if finding is not None and each.finding == finding
-            else codes.class_probability(each.finding, each.label),
-            each.value,
-        )
-        for each in probabilities
-    ]
+def _probabilities(
+    probabilities: Sequence[Probability], decision: Decision | None
+) -> tuple[list[Dataset], list[Dataset]]:
+    """Return probabilities in percent: that of the leading class, and those of the others.
+
+    Viewers show the first few numbers of a group, so what decides comes first; and they show
+    concept names only, so each is named after its class.
+    """
+    leading = None if decision is None else decision.leading.finding
+    first = [_probability(each) for each in probabilities if each.finding == leading]
+    return first, [_probability(each) for each in probabilities if each.finding != leading]
+
+
+def _probability(value: Probability) -> Dataset:
+    return _percent(codes.class_probability(value.finding, value.label), value.value)
 
 
 def _decision(decision: Decision) -> list[Dataset]:
@@ -246,7 +263,7 @@ def _region_group(
     outline = box_outline(region.left, region.top, region.right, region.bottom)
     items = [
         coded(codes.GEOMETRIC_PURPOSE, codes.BOUNDED_BY),
-        _percent(codes.PROBABILITY, region.finding.value),
+        _probability(region.finding),
         polyline(codes.IMAGE_REGION, outline, source),
     ]
     tracking = (f"AI finding {shown}", _tracking_uid(source, reading, purpose))
@@ -297,7 +314,7 @@ def _activation_groups(
         items = [
             # No geometric purpose: those of CID 219 would make it an outline of the finding.
             coded(codes.VISUAL_EXPLANATION, codes.CLASS_ACTIVATION),
-            *_probabilities(_explained(reading, image), finding),
+            _percent(codes.ACTIVATION_FROM, CONTOUR_AT),
             polyline(codes.IMAGE_REGION, outline, source),
         ]
         tracking = (
@@ -306,16 +323,6 @@ def _activation_groups(
         )
         groups.append(_group(reading, tracking, finding, items, template="1410"))
     return groups
-
-
-def _explained(reading: Reading, image: ImageReading) -> list[Probability]:
-    """Return the probability, on this image, of the class that its heat map explains."""
-    decision = reading.decision_on(image)
-    return [
-        each
-        for each in image.probabilities
-        if decision is not None and each.finding == decision.leading.finding
-    ]
 
 
 def _percent(name: Code, share: float) -> Dataset:

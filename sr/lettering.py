@@ -75,7 +75,7 @@ def broken(text: str, size: int, room: int) -> tuple[str, ...]:
     """
     letters = font(size)
     lines = [""]
-    for unit in _units(printable(text)):
+    for unit in units(printable(text)):
         if letters.getlength(lines[-1] + unit) <= room:
             lines[-1] += unit
             continue
@@ -87,7 +87,7 @@ def broken(text: str, size: int, room: int) -> tuple[str, ...]:
     return tuple(each for each in lines if each) or ("",)
 
 
-def _units(text: str) -> Iterator[str]:
+def units(text: str) -> Iterator[str]:
     """Yield what no line break may divide; after a gap with its space in front."""
     for place, word in enumerate(_GAP.split(text.strip())):
         for within, match in enumerate(_UNIT.finditer(word)):

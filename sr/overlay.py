@@ -84,7 +84,7 @@ def build_overlay(
         words=words,
         reading=reading,
         image=image,
-        place=words.slice_place(index + 1, len(reading.images), shown_as) if reading.study else "",
+        place=words.slice_place(len(reading.images), shown_as) if reading.study else "",
         image_area=image_area(source),
         banner=style.banner,
     )

@@ -24,8 +24,8 @@ def procedure(words: Words, reading: Reading) -> str:
 
 def image_finding(
     words: Words, reading: Reading, image: ImageReading, place: str, image_area: float | None
-) -> str:
-    """Return one paragraph about one image.
+) -> list[str]:
+    """Return one paragraph about one image, as its sentences.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ def image_finding(
     sentences = [words.about(place, words.headline(image.decision))]
     sentences += _answer(words, image.decision, image.probabilities)
     sentences += measurements(words, reading, image, image_area)
-    return words.sentences(sentences)
+    return [words.sentence(each) for each in sentences]
 
 
 def measurements(
@@ -88,8 +88,8 @@ def study_finding(
     reading: Reading,
     study: StudyAnswer,
     suspicious: Sequence[tuple[str, float | None]],
-) -> str:
-    """Return one paragraph about a study that was read as a whole.
+) -> list[str]:
+    """Return one paragraph about a study that was read as a whole, as its sentences.
 
     Parameters
     ----------
@@ -110,7 +110,7 @@ def study_finding(
     if suspicious:
         slices = words.listed(_slice(words, *each) for each in suspicious)
         sentences.append(words.say("suspicious", slices=slices))
-    return words.sentences(sentences)
+    return [words.sentence(each) for each in sentences]
 
 
 def study_impression(words: Words, reading: Reading, study: StudyAnswer) -> str:

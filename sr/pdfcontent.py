@@ -20,6 +20,7 @@ from sr.findings import ImageReading, Normality, Reading
 from sr.identity import SOFTWARE_VERSION
 from sr.legend import Caption
 from sr.lettering import printable
+from sr.lines import NEW_LINE
 from sr.patient import image_area, instance_number, local_time
 from sr.picture import draw, shows_heatmap
 from sr.text import report_sections
@@ -153,7 +154,14 @@ def _sections(told: Sequence[Dataset], words: Words) -> Iterator[Section]:
     for name, key in _HEADINGS.items():
         if name in by_name:
             texts = text_values(by_name[name].get("ContentSequence", ()))
-            yield Section(words.say(f"heading_{key}"), tuple(map(printable, texts)))
+            yield Section(
+                words.say(f"heading_{key}"), tuple(_paragraph(each, words) for each in texts)
+            )
+
+
+def _paragraph(text: str, words: Words) -> str:
+    """Return a text of the report without its line breaks: a page has lines of its own."""
+    return printable(text.replace(NEW_LINE, words.catalogue.space))
 
 
 def _code(item: Dataset) -> Code:
@@ -257,9 +265,10 @@ def _pictures(
 def _place(
     images: Mapping[str, Dataset], reading: Reading, image: ImageReading, words: Words
 ) -> str:
-    source, index = images[image.sop_instance_uid], list(images).index(image.sop_instance_uid) + 1
+    source = images[image.sop_instance_uid]
     if reading.study is not None:
-        return words.slice_place(index, len(images), instance_number(source))
+        return words.slice_place(len(images), instance_number(source))
+    index = list(images).index(image.sop_instance_uid) + 1
     return words.place(index, len(images), str(source.get("ViewPosition") or ""))
 
 

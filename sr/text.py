@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from pydicom import Dataset
+from pydicom.sr.coding import Code
 from pydicom.uid import BasicTextSRStorage
 
 from sr import codes, paragraphs
@@ -21,6 +22,7 @@ from sr.document import (
 )
 from sr.findings import Reading, StudyAnswer
 from sr.identity import Kind
+from sr.lines import in_lines
 from sr.patient import image_area, instance_number
 from sr.style import DEFAULT_STYLE, Style
 from sr.wording import Words
@@ -78,7 +80,10 @@ def build_text_report(
 def report_sections(
     images: Mapping[str, Dataset], reading: Reading, words: Words, *, replaces: bool
 ) -> list[Dataset]:
-    """Return the sections (PS3.16 CID 7001) in the order in which a radiologist dictates them."""
+    """Return the sections (PS3.16 CID 7001) in the order in which a radiologist dictates them.
+
+    The impression on an image that is worth looking at, or on the study, refers to what to look at.
+    """
     if reading.study is None:
         findings, impressions = _by_image(images, reading, words)
     else:
@@ -87,37 +92,36 @@ def report_sections(
     if replaces:
         procedure.append(words.say("replaces"))
     described = (text(codes.PROCEDURE_DESCRIPTION, each) for each in procedure)
-    impressions += paragraphs.limits(words, reading)
-    concluded = (text(codes.IMPRESSION, each) for each in impressions)
-    flagged = [images[each.sop_instance_uid] for each in reading.images if reading.is_flagged(each)]
-    shown = [image(each, Relation.CONTAINS, name=codes.BEST_ILLUSTRATION) for each in flagged]
+    impressions += [_impression(each) for each in paragraphs.limits(words, reading)]
     return [
         container(codes.CURRENT_PROCEDURE_DESCRIPTIONS, described),
         container(codes.FINDINGS, findings),
-        *([container(codes.KEY_IMAGES, shown)] if shown else []),
-        container(codes.IMPRESSIONS, concluded),
+        container(codes.IMPRESSIONS, impressions),
         container(codes.RECOMMENDATIONS, [text(codes.RECOMMENDATION, words.notice)]),
     ]
 
 
 def _by_image(
     images: Mapping[str, Dataset], reading: Reading, words: Words
-) -> tuple[list[Dataset], list[str]]:
+) -> tuple[list[Dataset], list[Dataset]]:
     """Return findings and impressions of a model that reads image by image."""
-    findings, impressions = [], paragraphs.urgency_impression(words, reading)
+    findings = []
+    impressions = [_impression(each) for each in paragraphs.urgency_impression(words, reading)]
     for index, each in enumerate(reading.images, start=1):
         source = images[each.sop_instance_uid]
         view = str(source.get("ViewPosition") or "")
         place, area = words.place(index, len(reading.images), view), image_area(source)
-        told = paragraphs.image_finding(words, reading, each, place, area)
-        findings.append(_finding(told, [source]))
-        impressions.append(paragraphs.image_impression(words, reading, each, place, area))
+        findings.append(
+            _finding(paragraphs.image_finding(words, reading, each, place, area), [source])
+        )
+        concluded = paragraphs.image_impression(words, reading, each, place, area)
+        impressions.append(_impression(concluded, [source] if reading.is_flagged(each) else []))
     return findings, impressions
 
 
 def _as_study(
     images: Mapping[str, Dataset], reading: Reading, study: StudyAnswer, words: Words
-) -> tuple[list[Dataset], list[str]]:
+) -> tuple[list[Dataset], list[Dataset]]:
     """Return finding and impression of a model that reads a series."""
     by_uid = {each.sop_instance_uid: each for each in reading.images}
     places = {uid: place for place, uid in enumerate(images, start=1)}
@@ -126,9 +130,20 @@ def _as_study(
         name = words.instance(instance_number(images[uid]), places[uid])
         suspicious.append((name, study.finding_on(by_uid[uid])))
     told = paragraphs.study_finding(words, reading, study, suspicious)
-    return [_finding(told, images.values())], [paragraphs.study_impression(words, reading, study)]
+    flagged = [images[each.sop_instance_uid] for each in reading.images if reading.is_flagged(each)]
+    concluded = paragraphs.study_impression(words, reading, study)
+    return [_finding(told, images.values())], [_impression(concluded, flagged)]
 
 
-def _finding(told: str, sources: Iterable[Dataset]) -> Dataset:
+def _finding(sentences: Iterable[str], sources: Iterable[Dataset]) -> Dataset:
+    # Some viewers break no line of a finding.
+    return _inferred(codes.FINDING, in_lines(sentences), sources)
+
+
+def _impression(told: str, sources: Iterable[Dataset] = ()) -> Dataset:
+    return _inferred(codes.IMPRESSION, told, sources)
+
+
+def _inferred(name: Code, told: str, sources: Iterable[Dataset]) -> Dataset:
     basis = [image(source, Relation.INFERRED_FROM) for source in sources]
-    return text(codes.FINDING, told, children=basis)
+    return text(name, told, children=basis)

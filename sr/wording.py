@@ -275,14 +275,15 @@ class Words:
         known = view.isascii() and view.isalpha() and len(view) <= 4
         return self.say("image_with_view", image=image, view=view) if known else image
 
-    def slice_place(self, index: int, total: int, instance: int | None) -> str:
-        """Return which slice a picture shows: ``"Slice 2 of 3 shown, instance 12"``.
+    def slice_place(self, count: int, instance: int | None) -> str:
+        """Return which slice a picture shows: ``"Slice with instance number 12, one of 3 shown"``.
 
-        ``instance`` is Instance Number (0020,0013), by which a viewer finds the slice.
+        ``instance`` is Instance Number (0020,0013), by which a viewer finds the slice; ``count``
+        how many are shown. They are not numbered, because viewers differ in what comes first.
         """
         if instance is None:
-            return self.say("slice_shown", index=index, total=total)
-        return self.say("slice_shown_instance", index=index, total=total, instance=instance)
+            return self.say("slice_shown", count=count)
+        return self.say("slice_shown_instance", count=count, instance=instance)
 
     def instance(self, number: int | None, place: int) -> str:
         """Return how a viewer finds a slice: by Instance Number, else by its place among others."""

@@ -118,7 +118,7 @@ def _say_everything(language: str) -> None:
     for probability in (0.0, 1.0):
         words.percent(probability)
     words.area(5)
-    words.slice_place(1, 3, None)
+    words.slice_place(3, None)
     words.instance(None, 3)
     decision = image_reading(radiograph()).decision
     assert decision is not None

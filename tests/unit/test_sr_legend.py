@@ -36,7 +36,7 @@ def _pixels(overlay: Dataset) -> NDArray[np.uint8]:
 def _words(name: str) -> list[str]:
     """Return what the legend's left side says, line by line."""
     _, read = READINGS[name]()
-    place = Words().slice_place(1, len(read.images), 11) if read.study else ""
+    place = Words().slice_place(len(read.images), 11) if read.study else ""
     caption = Caption(words=Words(), reading=read, image=read.images[0], place=place)
     lines: list[str] = []
     for row in answer_rows(caption, 20, 4000):
@@ -53,7 +53,7 @@ def test_legend_of_a_slice_tells_of_the_study_first() -> None:
         "ACR category 2, within hours: Red triage tag.",
         "Study: ABNORMAL, most likely intracranial haemorrhage (87.1 %)",
         "Intracranial haemorrhage | 87.1 % | operating point 42.0 %",
-        "Slice 1 of 3 shown, instance 11 (4 slices read)",
+        "Slice with instance number 11, one of 3 shown (4 slices read)",
         "Intracranial haemorrhage | 31.0 %",
     ]
 

@@ -20,6 +20,7 @@ from sr.patient import SourceError
 from sr.report import build_report, fallback_reports
 from sr.wording import Words
 from tests.sr_examples import (
+    SEVERITY,
     WHEN,
     image_reading,
     latin,
@@ -66,13 +67,28 @@ def test_highdicom_reads_the_groups_back() -> None:
 
 def test_probabilities_are_in_percent_and_told_apart() -> None:
     report = _built(radiograph())
-    assert _value(report, "122157") == ("69.70", "%")
+    assert _value(report, "P-233604007") == ("69.70", "%")
     assert _value(report, "P-17621005") == ("12.88", "%")
     assert _value(report, "P-840539006") == ("17.42", "%")
     assert _value(report, "PROB-ABNORMAL") == ("87.12", "%")
     assert _value(report, "OPERATING-POINT") == ("42.00", "%")
     name = _one(report, "P-840539006").ConceptNameCodeSequence[0]
     assert name.CodeMeaning == "Probability of COVID-19"
+
+
+def test_what_decides_comes_first_for_viewers_that_show_a_few_numbers() -> None:
+    report = _built(radiograph(), scores=SEVERITY)
+    numbers = [concept(item) for item in walk(report) if item.get("ValueType") == "NUM"]
+    in_group = numbers[numbers.index("PROB-ABNORMAL") :]
+    assert in_group == [
+        "PROB-ABNORMAL",
+        "OPERATING-POINT",
+        "P-233604007",
+        "GEO-EXTENT",
+        "OPACITY-SCORE",
+        "P-17621005",
+        "P-840539006",
+    ]
 
 
 def test_score_states_its_scale() -> None:

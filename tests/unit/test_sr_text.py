@@ -1,9 +1,12 @@
 """The text report reads as a short preliminary report."""
 
 import pytest
+from pydicom import Dataset
 
 from sr import codes
 from sr.findings import Normality, Score
+from sr.lines import NEW_LINE, in_lines
+from sr.style import Style
 from sr.text import build_text_report
 from sr.wording import Words
 from tests.sr_examples import (
@@ -18,6 +21,12 @@ from tests.sr_examples import (
 from tests.validators import concept, walk
 
 
+def _values(report: Dataset, code: str) -> list[str]:
+    """Return texts without their line breaks."""
+    values = [item.TextValue for item in walk(report) if concept(item) == code]
+    return [" ".join(each.split(NEW_LINE)) for each in values]
+
+
 def _texts(code: str, *normality: Normality, scores: tuple[Score, ...] = ()) -> list[str]:
     sources = [radiograph(number) for number in range(1, len(normality) + 1)]
     images = [
@@ -25,7 +34,7 @@ def _texts(code: str, *normality: Normality, scores: tuple[Score, ...] = ()) -> 
         for source, answer in zip(sources, normality, strict=True)
     ]
     report = build_text_report(sources, reading(*images), when=WHEN)
-    return [item.TextValue for item in walk(report) if concept(item) == code]
+    return _values(report, code)
 
 
 def test_one_finding_per_image_with_probability_and_operating_point() -> None:
@@ -54,8 +63,7 @@ def test_impression_says_what_follows(normality: Normality, sentence: str) -> No
 
 def _told(name: str, code: str) -> list[str]:
     sources, read = READINGS[name]()
-    report = build_text_report(sources, read, when=WHEN)
-    return [item.TextValue for item in walk(report) if concept(item) == code]
+    return _values(build_text_report(sources, read, when=WHEN), code)
 
 
 @pytest.mark.parametrize(
@@ -124,8 +132,8 @@ def test_slice_without_a_number_is_named_by_its_place() -> None:
     source = ct_slice()
     source.add_new("InstanceNumber", "IS", None)
     report = build_text_report([source], series_reading([source]), when=WHEN)
-    told = [item.TextValue for item in walk(report) if concept(item) == "121071"]
-    assert told[0].endswith("Most suspicious slices: number 1 of those shown (31.0 %).")
+    (told,) = _values(report, "121071")
+    assert told.endswith("Most suspicious slices: number 1 of those shown (31.0 %).")
 
 
 def test_model_version_and_notice_are_there() -> None:
@@ -140,7 +148,7 @@ def test_sections_come_in_the_order_of_a_dictated_report() -> None:
     report = build_text_report([source], reading(image_reading(source)), when=WHEN)
     sections = [item for item in report.ContentSequence if item.ValueType == "CONTAINER"]
     sections_ = [concept(item) for item in sections]
-    assert sections_ == ["121064", "121070", "121180", "121072", "121074"]
+    assert sections_ == ["121064", "121070", "121072", "121074"]
 
 
 @pytest.mark.parametrize(
@@ -169,7 +177,30 @@ def test_area_is_told_in_the_unit_that_reads_best(value: float, expected: str) -
 
 @pytest.mark.parametrize(
     ("instance", "expected"),
-    [(12, "Slice 2 of 3 shown, instance 12"), (None, "Slice 2 of 3 shown")],
+    [
+        (12, "Slice with instance number 12, one of 3 shown"),
+        (None, "Slice, one of 3 shown"),
+    ],
 )
 def test_slice_is_named_by_its_instance_number(instance: int | None, expected: str) -> None:
-    assert Words().slice_place(2, 3, instance) == expected
+    assert Words().slice_place(3, instance) == expected
+
+
+def _columns(line: str) -> int:
+    return sum(2 if ord(each) > 0x3000 else 1 for each in line)
+
+
+@pytest.mark.parametrize("language", ["en", "ja", "fr"])
+@pytest.mark.parametrize("name", READINGS)
+def test_no_line_of_a_finding_is_longer_than_a_page_is_wide(name: str, language: str) -> None:
+    sources, read = READINGS[name]()
+    report = build_text_report(sources, read, when=WHEN, style=Style(language=language))
+    findings = [item.TextValue for item in walk(report) if concept(item) == "121071"]
+    lines = [line for each in findings for line in each.split(NEW_LINE)]
+    assert lines
+    assert all(0 < _columns(each) <= 92 for each in lines)  # a closing bracket may hang
+
+
+def test_statements_have_lines_of_their_own() -> None:
+    assert in_lines(["One two three.", "Four."], 8) == "One two\r\nthree.\r\nFour."
+    assert in_lines(["肺炎を認める。"], 8) == "肺炎を認\r\nめる。"

@@ -71,7 +71,6 @@ def test_the_text_report_is_readable(
         assert "".join(line.split()) in shown
 
 
-@pytest.mark.xfail(reason="the viewer does not wrap a Finding; the report must break its lines")
 def test_no_line_of_the_text_report_is_cut_off(viewer: Viewer, objects: dict[str, Dataset]) -> None:
     report = objects[BasicTextSRStorage]
     viewer.open_study(report.StudyInstanceUID)
