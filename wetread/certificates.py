@@ -5,6 +5,7 @@ from __future__ import annotations
 import binascii
 import re
 import ssl
+import stat
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from wetread.config import ConfigError, Destination, Settings
 from wetread.der import Validity, validity
 
 WARN_DAYS = 30
+# What OpenSSL says of two files that do not belong together; the last of keys of different kinds.
+_MISMATCH = ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH", "NO_CERTIFICATE_ASSIGNED")
 _DAY_SECONDS = 86_400.0
 _CERTIFICATE = re.compile(
     "-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.ASCII | re.DOTALL
@@ -69,6 +72,11 @@ def check(files: TlsFiles) -> None:
             raise ConfigError(f"{files.ca}: expired on {last:%Y-%m-%d}")
 
 
+def exposed(files: TlsFiles) -> bool:
+    """Whether every user of this machine may read the private key."""
+    return bool(files.key) and bool(Path(files.key).stat().st_mode & stat.S_IROTH)
+
+
 def expiring(files: Iterable[TlsFiles], now: datetime) -> dict[str, datetime]:
     """Files with a certificate that runs out within 30 days or has run out, and when."""
     names = {name for each in files for name in (each.certificate, each.ca) if name}
@@ -117,7 +125,7 @@ def _check_pair(files: TlsFiles) -> None:
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(files.certificate, files.key)
     except ssl.SSLError as error:
-        if error.reason in ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH"):
+        if error.reason in _MISMATCH:
             message = f"{files.key}: is not the private key of {files.certificate}"
         else:
             why = (error.reason or "cannot be used").lower().replace("_", " ")

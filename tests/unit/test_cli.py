@@ -23,6 +23,7 @@ from db.retry import RetryPolicy
 from db.studies import StoredInstance
 from inference.package import find_packages
 from scp.passcode import matches
+from tests.certificates import Authority
 from tests.dicomfiles import PATIENT, as_file, image
 from tests.mail import letters
 from tests.tinygraph import Fault
@@ -338,6 +339,27 @@ def test_config_check_warns_where_everyone_may_send(wetread: Wetread) -> None:
     closed = wetread("config", "check")
     assert closed.err == ""
     assert "takes from ct1: CT1" in closed.out
+
+
+def test_config_check_judges_certificates(wetread: Wetread, tmp_path: Path) -> None:
+    if not Authority.installed():
+        pytest.skip("openssl is not installed: apt-get install openssl")
+    pair = Authority(tmp_path).issue("node", days=5)
+    Path(pair.key).chmod(0o644)
+    section = f'[tls]\ncertificate = "{pair.certificate}"\nkey = "{pair.key}"\n'
+    Path("wetread.toml").write_text(section, "utf-8")
+    done = wetread("config", "check")
+    assert done.code == 0
+    assert "listens as WETREAD on 0.0.0.0:2762 (TLS)" in done.out
+    assert "11112" not in done.out
+    assert "every user of this machine may read this private key" in done.err
+    assert f"{pair.certificate}: expires on " in done.err
+    Path("wetread.toml").write_text(section + "require = false\n", "utf-8")
+    assert "listens as WETREAD on 0.0.0.0:11112\n" in wetread("config", "check").out
+    Path(pair.key).unlink()
+    broken = wetread("config", "check")
+    assert (broken.code, broken.out) == (3, "")
+    assert broken.err == f"wetread: {pair.key}: cannot be read: No such file or directory\n"
 
 
 def test_config_passcode_prints_a_hash_and_not_the_passcode(

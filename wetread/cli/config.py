@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from sqlalchemy.engine import make_url
 
+from wetread import certificates
 from wetread.cli.output import ConfigOption, Exit, JsonOption, show_json
-from wetread.config import DEFAULT_FILE, find_file, load
+from wetread.config import DEFAULT_FILE, Settings, find_file, load
 from wetread.template import TEMPLATE
 
 app = typer.Typer(no_args_is_help=True, help="The settings: init, check, passcode.")
@@ -41,26 +43,49 @@ def init(
 def check(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Judge the settings, each error by file, key and what is allowed; shows those in force."""
     settings = load(config)
+    _judge(settings)
     if as_json:
         shown = settings.model_dump(mode="json")
         shown["database"]["url"] = make_url(settings.database.url).render_as_string()
         show_json(shown)
         return
     file = find_file(config)
-    if not settings.peer:
-        sys.stderr.write(
-            "wetread: warning: no [[peer]] is listed: everyone who calls "
-            f"{settings.node.ae_title} may send\n"
-        )
     typer.echo(f"{file or 'no settings file; defaults'}: ok")
-    typer.echo(f"listens as {settings.node.ae_title} on {settings.node.host}:{settings.node.port}")
+    for port, kind in _ports(settings):
+        typer.echo(f"listens as {settings.node.ae_title} on {settings.node.host}:{port}{kind}")
     for peer in settings.peer:
         typer.echo(f"takes from {peer.name}: {peer.ae_title}")
     typer.echo(f"data in {settings.node.data_dir}")
     for each in settings.destination:
-        typer.echo(f"results to {each.name}: {each.ae_title}@{each.host}:{each.port}")
+        secured = " (TLS)" if each.tls else ""
+        typer.echo(f"results to {each.name}: {each.ae_title}@{each.host}:{each.port}{secured}")
     if not settings.destination:
         typer.echo("results go nowhere: no [[destination]]")
+
+
+def _ports(settings: Settings) -> list[tuple[int, str]]:
+    """Each port that is listened on, and what is spoken there."""
+    plain, secured = (settings.node.port, ""), (settings.tls.port, " (TLS)")
+    if not settings.tls.certificate:
+        return [plain]
+    return [secured] if settings.tls.require else [secured, plain]
+
+
+def _judge(settings: Settings) -> None:
+    ours = certificates.receiver_files(settings)
+    judged = [ours, *(certificates.delivery_files(each) for each in settings.destination)]
+    for files in judged:
+        certificates.check(files)
+        if certificates.exposed(files):
+            _warn(f"{files.key}: every user of this machine may read this private key")
+    for file, end in certificates.expiring(judged, datetime.now(UTC)).items():
+        _warn(f"{file}: expires on {end:%Y-%m-%d}")
+    if not settings.peer:
+        _warn(f"no [[peer]] is listed: everyone who calls {settings.node.ae_title} may send")
+
+
+def _warn(text: str) -> None:
+    sys.stderr.write(f"wetread: warning: {text}\n")
 
 
 @app.command("passcode")
