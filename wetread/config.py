@@ -68,6 +68,7 @@ class Node(_Section):
     host: str = Field(default="0.0.0.0", min_length=1)
     port: Port = 11112
     data_dir: Path = Path("wetread-data")
+    free_megabytes: int = Field(default=1024, ge=0, le=100_000_000)
 
 
 class TlsSection(_Section):
@@ -106,6 +107,8 @@ class PeerSection(_Section):
     object_megabytes: float = Field(default=0, ge=0, le=1_000_000)
     megabytes_per_second: float = Field(default=0, ge=0, le=1_000_000)
     associations: int = Field(default=0, ge=0, le=1000)
+    host: str = ""
+    port: Port = 104
 
     @field_validator("passcode_hash")
     @classmethod

@@ -9,6 +9,7 @@ ae_title = "WETREAD"              # what the console calls; 1 to 16 characters
 host = "0.0.0.0"                  # where to listen; 127.0.0.1 for this machine alone
 port = 11112
 data_dir = "wetread-data"         # archive, results, SQLite file
+free_megabytes = 1024             # with less free disk, images are refused (A700); 0: never
 
 [tls]                             # encrypted DICOM for what comes in; see docs/security.md
 certificate = ""                  # PEM file: ours and its chain; without it, no TLS
@@ -30,6 +31,8 @@ require = true                    # there is no plain port then; false: both
 # object_megabytes = 0            # larger data sets are refused; 0: any size
 # megabytes_per_second = 0        # it is slowed down to this; 0: as fast as it goes
 # associations = 0                # how many at once; 0: as many as are taken at all
+# host = ""                       # where it listens for reports of storage commitment, if it does;
+# port = 104                      # see docs/commitment.md
 
 [database]
 url = "sqlite:///wetread-data/wetread.db"   # or postgresql+psycopg://user:password@host/name
