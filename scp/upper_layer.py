@@ -40,6 +40,7 @@ from scp.line import Interrupted, Limits, Line, PeerGone, PeerTooSlow
 from scp.pdata import MalformedPDU
 from scp.settings import ReceiverSettings
 from scp.store import Context, Session, Store
+from scp.tls import HandshakeFailed, accept
 
 _log = structlog.get_logger(__name__)
 
@@ -47,6 +48,7 @@ _ESTABLISHED = "Sta6"  # PS3.8 table 9-5: ready for data transfer
 _CONNECTION_CLOSED, _INVALID_PDU = "Evt17", "Evt19"  # PS3.8 table 9-10
 _DUL_DELAY_SECONDS = 0.0005  # pynetdicom's thread polls while it is not parked
 _PARK_SECONDS = 0.05
+_HANDSHAKE_SECONDS = 30.0
 _LONGEST_OTHER_PDU = 4 * 1024 * 1024  # bytes that a PDU read by pynetdicom may have
 _CONNECTIONS_PER_ASSOCIATION = 4  # more are closed at once: threads are not free
 _CANCELLABLE = (C_FIND, C_GET, C_MOVE)  # PS3.7 section 9.3.2.3
@@ -409,13 +411,16 @@ class ReceivingServer(ThreadedAssociationServer):
         """Do the TLS handshake, then begin the association; in the connection's own thread."""
         context = self.ssl_context
         if context is not None:
-            request.settimeout(self.ae.acse_timeout)
-            request = context.wrap_socket(request, server_side=True)
+            try:
+                request = accept(request, context, self.ae.acse_timeout or _HANDSHAKE_SECONDS)
+            except HandshakeFailed as failed:
+                _log.warning("connection.refused", address=client_address[0], reason=str(failed))
+                return
             request.settimeout(None)
         super().finish_request(request, client_address)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Log what went wrong before there was an association: mostly TLS."""
+        """Log what went wrong before there was an association."""
         error = sys.exc_info()[1]
         assert error is not None
         _log.warning("connection.failed", address=client_address[0], error=where(error))

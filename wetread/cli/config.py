@@ -13,6 +13,7 @@ from sqlalchemy.engine import make_url
 from wetread import certificates
 from wetread.cli.output import ConfigOption, Exit, JsonOption, show_json
 from wetread.config import DEFAULT_FILE, Settings, find_file, load
+from wetread.listeners import listeners
 from wetread.template import TEMPLATE
 
 app = typer.Typer(no_args_is_help=True, help="The settings: init, check, passcode.")
@@ -51,24 +52,18 @@ def check(config: ConfigOption = None, as_json: JsonOption = False) -> None:
         return
     file = find_file(config)
     typer.echo(f"{file or 'no settings file; defaults'}: ok")
-    for port, kind in _ports(settings):
-        typer.echo(f"listens as {settings.node.ae_title} on {settings.node.host}:{port}{kind}")
+    for each in listeners(settings):
+        kind = " (TLS)" if each.secured else ""
+        typer.echo(f"listens as {settings.node.ae_title} on {settings.node.host}:{each.port}{kind}")
     for peer in settings.peer:
         typer.echo(f"takes from {peer.name}: {peer.ae_title}")
     typer.echo(f"data in {settings.node.data_dir}")
-    for each in settings.destination:
-        secured = " (TLS)" if each.tls else ""
-        typer.echo(f"results to {each.name}: {each.ae_title}@{each.host}:{each.port}{secured}")
+    for destination in settings.destination:
+        kind = " (TLS)" if destination.tls else ""
+        address = f"{destination.ae_title}@{destination.host}:{destination.port}{kind}"
+        typer.echo(f"results to {destination.name}: {address}")
     if not settings.destination:
         typer.echo("results go nowhere: no [[destination]]")
-
-
-def _ports(settings: Settings) -> list[tuple[int, str]]:
-    """Each port that is listened on, and what is spoken there."""
-    plain, secured = (settings.node.port, ""), (settings.tls.port, " (TLS)")
-    if not settings.tls.certificate:
-        return [plain]
-    return [secured] if settings.tls.require else [secured, plain]
 
 
 def _judge(settings: Settings) -> None:
