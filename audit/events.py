@@ -159,12 +159,19 @@ class Author:
             at=at,
             description=reason,
         )
-        subject = AlertSubject(
-            id_type=ObjectIDType.NODE_ID,
-            subject_id=peer.address or "unknown",
-            description=f"association rejected: {reason}",
+        return self._alert(event, peer, f"association rejected: {reason}")
+
+    def restricted(self, at: datetime, peer: Peer, reason: str) -> Message:
+        """Security Alert, Use of Restricted Function (A.5.3.11): an instance that may not come."""
+        event = Event(
+            id=EventID.SECURITY_ALERT,
+            type=EventType.USE_OF_RESTRICTED_FUNCTION,
+            action=Action.EXECUTE,
+            outcome=Outcome.SERIOUS_FAILURE,
+            at=at,
+            description=reason,
         )
-        return self._message(event, (self.process, peer.participant()), subject)
+        return self._alert(event, peer, f"instance refused: {reason}")
 
     def admin_action(
         self, at: datetime, person: Person, action: str, resource: str, study_uid: str
@@ -202,6 +209,14 @@ class Author:
         )
         subject = AlertSubject(id_type=ObjectIDType.URI, subject_id=resource, description=reason)
         return self._message(event, (self.process,), subject)
+
+    def _alert(self, event: Event, peer: Peer, description: str) -> Message:
+        subject = AlertSubject(
+            id_type=ObjectIDType.NODE_ID,
+            subject_id=peer.address or "unknown",
+            description=description,
+        )
+        return self._message(event, (self.process, peer.participant()), subject)
 
     def _activity(self, at: datetime, kind: EventType, launcher: Person) -> Message:
         event = Event(id=EventID.APPLICATION_ACTIVITY, type=kind, action=Action.EXECUTE, at=at)

@@ -23,6 +23,7 @@ _MESSAGE_ID = "DICOM+RFC3881"  # PS3.15 A.6
 _BOM = "\ufeff"  # RFC 5424 section 6.4: what follows is UTF-8
 _CONNECT_SECONDS = 10.0
 _ACKNOWLEDGED_SECONDS = 10.0
+_SETTLE_SECONDS = 0.5
 _POLL_SECONDS = 0.01
 _SIOCOUTQ = 0x5411  # Linux: bytes of a socket that the other side has not acknowledged
 
@@ -89,11 +90,14 @@ class Server:
         """
         context = self.context()
         plain = socket.create_connection((self.host, self.port), timeout=_CONNECT_SECONDS)
-        try:
-            return Connection(context.wrap_socket(plain, server_hostname=self.host))
-        except BaseException:
-            plain.close()
-            raise
+        with contextlib.ExitStack() as on_failure:
+            on_failure.callback(plain.close)
+            tls = context.wrap_socket(plain, server_hostname=self.host)
+            on_failure.callback(tls.close)
+            connection = Connection(tls)
+            connection.settle()
+            on_failure.pop_all()
+        return connection
 
 
 class Connection:
@@ -104,6 +108,28 @@ class Connection:
 
     def __init__(self, tls: ssl.SSLSocket) -> None:
         self._tls = tls
+
+    def settle(self) -> None:
+        """Wait a moment for a server that does not want us.
+
+        In TLS 1.3 our side of the handshake is over before the server has judged our certificate;
+        what is sent at once would be taken by its host and thrown away.
+
+        Raises
+        ------
+        OSError
+            It does not want us.
+        """
+        if self._tls.version() != "TLSv1.3":
+            return
+        self._tls.settimeout(_SETTLE_SECONDS)
+        try:
+            if self._tls.recv(4096) == b"":
+                raise ConnectionResetError("the server closed the connection")
+        except TimeoutError:
+            return
+        finally:
+            self._tls.settimeout(_CONNECT_SECONDS)
 
     def send(self, line: bytes) -> None:
         """Send one line, its length before it (RFC 5425 section 4.3).

@@ -64,7 +64,7 @@ class Trail:
         self._launcher = launcher
         self._sinks = list(sinks)
         self._now = now
-        self._rejections = _Repeats()
+        self._repeats = _Repeats()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -87,12 +87,15 @@ class Trail:
         An address that knocks again and again for the same reason is told of once a minute, with
         a count, so that it cannot fill the trail.
         """
-        earlier = self._rejections.earlier((peer.address, reason))
-        if earlier is None:
-            return
-        if earlier:
-            reason = f"{reason}; {earlier} more from this address since the last message"
-        self._write(self._author.rejected(self._now(), peer, reason, for_good=for_good))
+        told = self._repeats.told(peer.address, reason)
+        if told is not None:
+            self._write(self._author.rejected(self._now(), peer, told, for_good=for_good))
+
+    def instance_restricted(self, peer: Peer, reason: str) -> None:
+        """A peer that was let in sent what it may not send; told of once a minute, too."""
+        told = self._repeats.told(peer.address, reason)
+        if told is not None:
+            self._write(self._author.restricted(self._now(), peer, told))
 
     def instances_received(self, source: Peer, instances: Instances, *, new: bool = True) -> None:
         """Instances of a study are stored; not ``new`` if they were here before."""
@@ -163,9 +166,9 @@ class _Repeats:
         self._lock = threading.Lock()
         self._seen: dict[tuple[str, str], tuple[float, int]] = {}
 
-    def earlier(self, key: tuple[str, str]) -> int | None:
-        """How often it happened untold; None if it is to be left untold this time too."""
-        moment = time.monotonic()
+    def told(self, address: str, reason: str) -> str | None:
+        """What to say of it this time; None for nothing."""
+        key, moment = (address, reason), time.monotonic()
         with self._lock:
             told_at, untold = self._seen.get(key, (moment - _REPEAT_SECONDS, 0))
             if moment - told_at < _REPEAT_SECONDS:
@@ -174,7 +177,9 @@ class _Repeats:
             if len(self._seen) >= _REPEATERS:
                 self._forget(moment)
             self._seen[key] = (moment, 0)
-            return untold
+        if not untold:
+            return reason
+        return f"{reason}; {untold} more from this address since the last message"
 
     def _forget(self, moment: float) -> None:
         """Keep the memory small: what was told long ago, or else all, is forgotten."""
