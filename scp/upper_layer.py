@@ -64,6 +64,11 @@ class PushBackSocket(AssociationSocket):
         self._pushed = data + self._pushed
 
     @property
+    def holds(self) -> bool:
+        """Whether bytes were given back that nobody has read yet."""
+        return bool(self._pushed)
+
+    @property
     def ready(self) -> bool:
         """Whether there is something to read; select() would fail for descriptors over 1023."""
         if self._pushed:
@@ -161,6 +166,7 @@ class ParkingDUL(DULServiceProvider):
         dimse = self.assoc.dimse
         return (
             self.state_machine.current_state == _ESTABLISHED
+            and not cast(PushBackSocket, self.socket).holds
             and self.event_queue.empty()
             and self.to_provider_queue.empty()
             and self.to_user_queue.empty()
