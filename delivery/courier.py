@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -13,7 +13,9 @@ from db.engine import Database
 from db.errors import LeaseLost, where
 from db.outbox import Parcel
 from db.retry import RetryPolicy
+from db.schema import DeliveryState
 from delivery.destination import Destination, Outcome, Refused, Sent
+from delivery.observer import Observer, Recorded, Unobserved
 
 _log = structlog.get_logger(__name__)
 _POLL_SECONDS = 0.02
@@ -43,14 +45,31 @@ class CourierSettings:
 
 
 class Courier:
-    """Serves each destination from a thread of its own, so that a slow one delays no other."""
+    """Serves each destination from a thread of its own, so that a slow one delays no other.
+
+    Parameters
+    ----------
+    settings
+        See ``CourierSettings``.
+    database
+        Where the outbox is.
+    destinations
+        Who gets something.
+    observer
+        Is told of what is sent.
+    """
 
     def __init__(
-        self, settings: CourierSettings, database: Database, destinations: Sequence[Destination]
+        self,
+        settings: CourierSettings,
+        database: Database,
+        destinations: Sequence[Destination],
+        observer: Observer | None = None,
     ) -> None:
         self._settings = settings
         self._database = database
         self._destinations = destinations
+        self._observer = observer or Unobserved()
 
     def run(self, stop: threading.Event) -> None:
         """Deliver until ``stop`` is set; the object at hand is finished first."""
@@ -81,18 +100,35 @@ class Courier:
             )
         if not parcels:
             return 0
+        name, recorded = destination.name, list[Recorded]()
+        self._tell(lambda: self._observer.begun(name, parcels))
+        try:
+            self._deliver(destination, parcels, recorded, stop)
+        finally:
+            self._tell(lambda: self._observer.ended(name, recorded))
+        return len(parcels)
+
+    def _deliver(
+        self,
+        destination: Destination,
+        parcels: Sequence[Parcel],
+        recorded: list[Recorded],
+        stop: threading.Event,
+    ) -> None:
+        """Send parcels, and add to ``recorded`` what became of them."""
         done = 0
         for parcel, outcome in destination.deliver(parcels):
-            self._record(parcel, outcome)
+            state = self._record(parcel, outcome)
+            if state is not None:
+                recorded.append(Recorded(parcel, outcome, state))
             done += 1
             with self._database.write() as connection:
-                outbox.renew(connection, parcels[done:], settings.lease_seconds)
+                outbox.renew(connection, parcels[done:], self._settings.lease_seconds)
             if stop.is_set():
                 break
         for parcel in parcels[done:]:
             with self._database.write() as connection:
                 outbox.give_back(connection, parcel)
-        return len(parcels)
 
     def _serve(self, destination: Destination, stop: threading.Event) -> None:
         while not stop.is_set():
@@ -105,24 +141,32 @@ class Courier:
             if not busy:
                 stop.wait(_POLL_SECONDS)
 
-    def _record(self, parcel: Parcel, outcome: Outcome) -> None:
+    @staticmethod
+    def _tell(event: Callable[[], None]) -> None:
+        try:
+            event()
+        except Exception as error:  # noqa: BLE001 - an observer must not cost a delivery
+            _log.error("observer.trouble", error=where(error))
+
+    def _record(self, parcel: Parcel, outcome: Outcome) -> DeliveryState | None:
+        """Record what became of a parcel; its state now, None if it is somebody else's."""
         try:
             with self._database.write() as connection:
                 if isinstance(outcome, Sent):
                     outbox.sent(connection, parcel, outcome.result_id)
-                    state = "sent"
+                    state = DeliveryState.SENT
                 elif isinstance(outcome, Refused):
                     outbox.refused(connection, parcel, outcome.reason)
-                    state = "refused"
+                    state = DeliveryState.REFUSED
                 else:
                     retry = self._settings.retry
-                    state = outbox.fail(connection, parcel, outcome.reason, retry).value
+                    state = outbox.fail(connection, parcel, outcome.reason, retry)
         except LeaseLost:
             _log.warning("delivery.discarded", delivery_id=parcel.delivery_id)
-            return
+            return None
         _log.log(
-            20 if state == "sent" else 30,
-            f"delivery.{state}",
+            20 if state is DeliveryState.SENT else 30,
+            f"delivery.{state.value}",
             delivery_id=parcel.delivery_id,
             job_id=parcel.job_id,
             study_uid=parcel.study_uid,
@@ -131,3 +175,4 @@ class Courier:
             attempt=parcel.attempt,
             **({} if isinstance(outcome, Sent) else {"reason": outcome.reason}),
         )
+        return state
