@@ -83,9 +83,7 @@ SOURCE_OF_MEASUREMENT = _dcm("121112", "Source of Measurement")
 ABNORMAL_PROBABILITY = Code("PROB-ABNORMAL", PRIVATE_SCHEME, "Probability of abnormality")
 OPERATING_POINT = Code("OPERATING-POINT", PRIVATE_SCHEME, "Operating point")
 IMAGES_READ = Code("IMAGES-READ", PRIVATE_SCHEME, "Number of images read")
-ACTIVATION_FROM = Code(
-    "ACTIVATION-FROM", PRIVATE_SCHEME, "Where the model looked, relative activation from"
-)
+ACTIVATION_FROM = Code("ACTIVATION-FROM", PRIVATE_SCHEME, "Activation from")
 REGIONS_MARKED = Code("REGIONS-MARKED", PRIVATE_SCHEME, "Number of regions marked")
 RANK = Code("SUSPICION-RANK", PRIVATE_SCHEME, "Rank among the most suspicious images")
 NORMALITY = _dcm("121402", "Normality")
