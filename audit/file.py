@@ -17,8 +17,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
-_PRIVATE = 0o600
-_PRIVATE_FOLDER = 0o700
+from audit.private import make_folder, open_private
 
 
 class FileSink:
@@ -37,9 +36,9 @@ class FileSink:
         self._limit = limit_bytes
         self._lock = threading.Lock()
         self._unsynced = False
-        path.parent.mkdir(mode=_PRIVATE_FOLDER, parents=True, exist_ok=True)
-        self._guard = _open(path.with_name(path.name + ".lock"))
-        self._file = _open(path)
+        make_folder(path.parent)
+        self._guard = open_private(path.with_name(path.name + ".lock"), 0)
+        self._file = open_private(path, os.O_APPEND)
 
     def write(self, message: str, _at: datetime) -> None:
         """Append one message.
@@ -124,9 +123,6 @@ class FileSink:
         self._reopen()
 
     def _reopen(self) -> None:
+        file = open_private(self._path, os.O_APPEND)
         os.close(self._file)
-        self._file = _open(self._path)
-
-
-def _open(path: Path) -> int:
-    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, _PRIVATE)
+        self._file = file

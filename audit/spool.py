@@ -19,11 +19,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from audit.private import make_folder, open_private
+
 _MESSAGE = ".msg"
 _TEMPORARY = ".part"
 _LOST = "lost"
-_PRIVATE = 0o600
-_PRIVATE_FOLDER = 0o700
 _MEASURED_SECONDS = 5.0
 _STALE_SECONDS = 3600.0
 
@@ -49,7 +49,7 @@ class Spool:
         self._count = 0
         self._size = 0
         self._measured_at = -_MEASURED_SECONDS
-        folder.mkdir(mode=_PRIVATE_FOLDER, parents=True, exist_ok=True)
+        make_folder(folder)
 
     @property
     def folder(self) -> Path:
@@ -116,7 +116,7 @@ class Spool:
 
         The lock goes with the process that holds it, however that ends.
         """
-        lock = os.open(self._folder / "lock", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, _PRIVATE)
+        lock = open_private(self._folder / "lock", 0)
         try:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -129,7 +129,7 @@ class Spool:
 
     def _write(self, name: str, content: bytes) -> None:
         temporary = self._folder / (name + _TEMPORARY)
-        file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _PRIVATE)
+        file = open_private(temporary, os.O_EXCL)
         try:
             with os.fdopen(file, "wb") as stream:
                 stream.write(content)
@@ -150,9 +150,7 @@ class Spool:
 
     def _add_lost(self, count: int) -> None:
         """One byte for each: appending needs no lock between processes."""
-        file = os.open(
-            self._folder / _LOST, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, _PRIVATE
-        )
+        file = open_private(self._folder / _LOST, os.O_APPEND)
         try:
             os.write(file, b"." * count)
         finally:
