@@ -11,6 +11,8 @@ import socket
 import threading
 import uuid
 from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
 from types import FrameType
 
 import structlog
@@ -30,14 +32,43 @@ _log = structlog.get_logger(__name__)
 
 
 def receive(settings: Settings, stop: threading.Event) -> None:
-    """Run one C-STORE SCP."""
+    """Run one C-STORE and storage commitment SCP."""
+    from scp.commitment import CommitmentSettings, commitment_handlers
     from scp.server import Receiver
+    from wetread import certificates
+    from wetread.listeners import listeners, tls_context
+    from wetread.requesters import known_titles
 
+    tls, gate = tls_context(settings), settings.gate()
+    if not settings.peer:
+        _log.warning("receiver.open_to_all", advice="list who may send as [[peer]]")
     archive = Archive(settings.node.data_dir)
     swept = archive.sweep()
     if swept:
         _log.info("archive.swept", files=swept)
-    with Receiver(receiver_settings(settings), open_database(settings), archive):
+    database = open_database(settings)
+    commitment = commitment_handlers(
+        database,
+        archive,
+        CommitmentSettings(
+            owner=owner("receive"),
+            known_titles=known_titles(settings),
+            retry=_delivery_retry(settings),
+        ),
+    )
+    with ExitStack() as receivers:
+        for each in listeners(settings):
+            receiver = Receiver(
+                replace(receiver_settings(settings), port=each.port),
+                database,
+                archive,
+                gate=gate,
+                tls=tls if each.secured else None,
+                contexts=commitment.contexts,
+                handlers=commitment.handlers,
+            )
+            receivers.enter_context(receiver)
+        certificates.watch([certificates.receiver_files(settings)], stop)
         announce_ready()
         stop.wait()
 
@@ -69,33 +100,45 @@ def work(settings: Settings, stop: threading.Event) -> None:
 
 
 def deliver(settings: Settings, stop: threading.Event) -> None:
-    """Run one courier."""
+    """Run one courier: results to destinations, reports of storage commitment to who asked."""
+    from delivery.commitment import Reporter, ReporterSettings
     from delivery.courier import Courier, CourierSettings
     from delivery.cstore import CStoreDestination
     from wetread import certificates
     from wetread.peers import destination_peer
+    from wetread.requesters import requesters
 
     archive = Archive(settings.node.data_dir)
+    database = open_database(settings)
+    reporter = Reporter(
+        ReporterSettings(
+            owner=owner("deliver"),
+            lease_seconds=settings.delivery.lease_seconds,
+            retry=_delivery_retry(settings),
+        ),
+        database,
+        archive,
+        requesters(settings),
+    )
     courier = Courier(
         CourierSettings(
             owner=owner("deliver"),
             lease_seconds=settings.delivery.lease_seconds,
             batch=settings.delivery.batch,
-            retry=RetryPolicy(
-                attempts=settings.delivery.attempts,
-                first_seconds=settings.delivery.retry_seconds,
-                longest_seconds=settings.delivery.retry_longest_seconds,
-            ),
+            retry=_delivery_retry(settings),
         ),
-        open_database(settings),
+        database,
         [
             CStoreDestination(each.name, destination_peer(settings, each), archive)
             for each in settings.destination
         ],
     )
     certificates.watch(map(certificates.delivery_files, settings.destination), stop)
+    reporting = threading.Thread(target=reporter.run, args=(stop,), name="commitment")
+    reporting.start()
     announce_ready()
     courier.run(stop)
+    reporting.join()
 
 
 ROLES: dict[str, Callable[[Settings, threading.Event], None]] = {
@@ -148,6 +191,14 @@ def receiver_settings(settings: Settings) -> ReceiverSettings:
         quiet_seconds_default=quiet.pop("default"),
         quiet_seconds=quiet,
         release_seconds=settings.study.release_seconds,
+    )
+
+
+def _delivery_retry(settings: Settings) -> RetryPolicy:
+    return RetryPolicy(
+        attempts=settings.delivery.attempts,
+        first_seconds=settings.delivery.retry_seconds,
+        longest_seconds=settings.delivery.retry_longest_seconds,
     )
 
 

@@ -74,7 +74,7 @@ class Supervisor:
     def __init__(self, settings: Settings, config_file: Path | None) -> None:
         self._settings = settings
         names = ["receive", *["work"] * settings.worker.processes]
-        if settings.destination:
+        if settings.destination or any(each.host for each in settings.peer):
             names.append("deliver")
         arguments = ["-c", str(config_file)] if config_file else []
         self._children = [

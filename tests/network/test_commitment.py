@@ -18,7 +18,7 @@ from pynetdicom.association import Association
 from pynetdicom.presentation import build_context
 from sqlalchemy import text
 
-from db import commitment, studies
+from db import commitment, migrate, studies
 from db.archive import Archive
 from db.commitment import Asked, Reference
 from db.engine import Database
@@ -29,6 +29,8 @@ from delivery.associate import Peer
 from delivery.commitment import Reporter, ReporterSettings
 from scp.action import ActionStatus
 from scp.commitment import CommitmentSettings, commitment_handlers
+from scp.server import Receiver
+from scp.settings import ReceiverSettings
 from tools.ports import free_port
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
@@ -88,11 +90,9 @@ class Console:
 
 
 class Bench:
-    """A node's storage commitment, with a stock pynetdicom listener."""
+    """A receiver that commits, with its database and archive, in which one instance lies."""
 
     def __init__(self, folder: Path, known: Sequence[str] = ()) -> None:
-        from db import migrate
-
         self.database = Database(f"sqlite:///{folder / 'wetread.db'}")
         migrate.upgrade(self.database)
         self.archive = Archive(folder / "data")
@@ -102,13 +102,15 @@ class Bench:
             answer_seconds=1.0,
         )  # fmt: skip
         handlers, contexts = commitment_handlers(self.database, self.archive, settings)
-        self.ae = AE("WETREAD")
-        self.ae.supported_contexts = contexts
-        self.port = free_port()
-        self.ae.start_server(("127.0.0.1", self.port), block=False, evt_handlers=handlers)
+        receiver = ReceiverSettings(ae_title="WETREAD", host="127.0.0.1", port=0)
+        self.receiver = Receiver(
+            receiver, self.database, self.archive, contexts=contexts, handlers=handlers
+        )
+        self.receiver.start()
+        self.port = self.receiver.port
 
     def close(self) -> None:
-        self.ae.shutdown()
+        self.receiver.stop()
         self.database.close()
 
     def store(self, reference: Reference) -> None:

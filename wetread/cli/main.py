@@ -11,7 +11,7 @@ import typer
 from sqlalchemy.exc import SQLAlchemyError
 
 from db.errors import NotFound, StoreError
-from wetread.cli import config, jobs, models, network, run_roles, studies, training
+from wetread.cli import commitments, config, jobs, models, network, run_roles, studies, training
 from wetread.cli.output import Exit
 from wetread.config import ConfigError
 from wetread.log import silence_libraries
@@ -26,13 +26,14 @@ app = typer.Typer(
         "overlays back to the PACS. AI here screens; the physician decides."
     ),
     epilog="Exit codes: 0 success, 1 failed, 2 wrong usage, 3 settings or model package unusable, "
-    "4 no such job or study.",
+    "4 no such job, study or commitment.",
 )
 run_roles.register(app)
 network.register(app)
 training.register(app)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(studies.app, name="studies")
+app.add_typer(commitments.app, name="commitments")
 app.add_typer(models.app, name="models")
 app.add_typer(config.app, name="config")
 

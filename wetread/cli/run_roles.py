@@ -39,7 +39,7 @@ def up(config: ConfigOption = None) -> None:
 
 
 def receive(config: ConfigOption = None) -> None:
-    """Run one receiver: C-ECHO and C-STORE SCP."""
+    """Run one receiver: C-ECHO, C-STORE and storage commitment SCP."""
     from scp.server import ListenError
 
     try:
@@ -61,7 +61,7 @@ def work(config: ConfigOption = None) -> None:
 
 
 def deliver(config: ConfigOption = None) -> None:
-    """Run one courier: takes results to every destination."""
+    """Run one courier: takes results to every destination, and reports storage commitment."""
     _run("deliver", config)
 
 
