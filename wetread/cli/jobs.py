@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from audit.trail import Trail
 from db import jobs, outbox, stats
+from db.engine import Database
 from db.errors import IllegalMove
 from db.schema import JobState
 from wetread.cli.output import ConfigOption, JsonOption, show_fields, show_json, show_table
 from wetread.config import load
 from wetread.roles import open_database
+from wetread.trails import command_trail
 
 app = typer.Typer(no_args_is_help=True, help="The queue: list, show, retry, cancel.")
 
@@ -74,7 +77,15 @@ def show_job(job_id: JobId, config: ConfigOption = None, as_json: JsonOption = F
 @app.command("retry")
 def retry_job(job_id: JobId, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Queue a dead or cancelled job again; of a done job, its dead and refused deliveries."""
-    database = open_database(load(config))
+    settings = load(config)
+    database = open_database(settings)
+    with command_trail(settings) as trail:
+        row = _retry(database, job_id)
+        _audit(trail, "queued again", row)
+    _tell(row["state"], job_id, as_json, row)
+
+
+def _retry(database: Database, job_id: int) -> dict[str, Any]:
     with database.write() as connection:
         state = jobs.state_of(connection, job_id)
         if state in (JobState.DONE, JobState.SKIPPED):
@@ -84,18 +95,27 @@ def retry_job(job_id: JobId, config: ConfigOption = None, as_json: JsonOption = 
                 )
         else:
             jobs.retry(connection, job_id)
-        row = stats.job(connection, job_id)
-    _tell(row["state"], job_id, as_json, row)
+        return stats.job(connection, job_id)
 
 
 @app.command("cancel")
 def cancel_job(job_id: JobId, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Cancel a queued or running job."""
-    database = open_database(load(config))
-    with database.write() as connection:
-        jobs.cancel(connection, job_id)
-        row = stats.job(connection, job_id)
+    settings = load(config)
+    database = open_database(settings)
+    with command_trail(settings) as trail:
+        with database.write() as connection:
+            jobs.cancel(connection, job_id)
+            row = stats.job(connection, job_id)
+        _audit(trail, "cancelled", row)
     _tell(row["state"], job_id, as_json, row)
+
+
+def _audit(trail: Trail, what: str, row: dict[str, Any]) -> None:
+    job_id = row["id"]
+    trail.admin_action(
+        f"job {job_id} ({row['model']}) {what}", f"wetread:job:{job_id}", row["study_uid"]
+    )
 
 
 def _tell(state: str, job_id: int, as_json: bool, row: dict[str, object]) -> None:
