@@ -11,7 +11,17 @@ import typer
 from sqlalchemy.exc import SQLAlchemyError
 
 from db.errors import NotFound, StoreError
-from wetread.cli import commitments, config, jobs, models, network, run_roles, studies, training
+from wetread.cli import (
+    commitments,
+    config,
+    jobs,
+    models,
+    network,
+    run_roles,
+    status,
+    studies,
+    training,
+)
 from wetread.cli.output import Exit
 from wetread.config import ConfigError
 from wetread.log import silence_libraries
@@ -30,6 +40,7 @@ app = typer.Typer(
 )
 run_roles.register(app)
 network.register(app)
+status.register(app)
 training.register(app)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(studies.app, name="studies")

@@ -1,0 +1,88 @@
+"""How much is stored, how fast more comes, and how much of what waits, for ``wetread status``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from sqlalchemy import Connection, func, select
+from sqlalchemy.orm import InstrumentedAttribute
+
+from db.engine import now
+from db.schema import (
+    Commitment,
+    CommitmentState,
+    Delivery,
+    DeliveryState,
+    Instance,
+    Job,
+    JobState,
+    Result,
+)
+
+_HOUR = 3600.0
+_WINDOW_HOURS = 24.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stored:
+    """What lies in the data folder, by the table.
+
+    Attributes
+    ----------
+    instances, instance_bytes
+        What was received.
+    result_bytes
+        What was made of it.
+    bytes_per_hour
+        What was received per hour, over the last 24; over the time since the first instance, but
+        at least one hour, if that is less.
+    """
+
+    instances: int
+    instance_bytes: int
+    result_bytes: int
+    bytes_per_hour: float
+
+
+def stored(connection: Connection) -> Stored:
+    """How much there is, and how fast more comes."""
+    moment = now(connection)
+    total = connection.execute(
+        select(func.count(), func.sum(Instance.size), func.min(Instance.received_at))
+    ).one()
+    recent = connection.execute(
+        select(func.sum(Instance.size)).where(Instance.received_at > moment - _WINDOW_HOURS * _HOUR)
+    ).scalar_one()
+    results = connection.execute(select(func.sum(Result.size))).scalar_one()
+    age = (moment - (total[2] or moment)) / _HOUR
+    return Stored(
+        instances=int(total[0]),
+        instance_bytes=int(total[1] or 0),
+        result_bytes=int(results or 0),
+        bytes_per_hour=float(recent or 0) / min(max(age, 1.0), _WINDOW_HOURS),
+    )
+
+
+def jobs(connection: Connection) -> dict[str, int]:
+    """How many jobs are in each state."""
+    return _counted(connection, Job.state, JobState)
+
+
+def deliveries(connection: Connection) -> dict[str, int]:
+    """How many deliveries are in each state."""
+    return _counted(connection, Delivery.state, DeliveryState)
+
+
+def commitments(connection: Connection) -> dict[str, int]:
+    """How many storage commitment requests are in each state."""
+    return _counted(connection, Commitment.state, CommitmentState)
+
+
+def _counted(
+    connection: Connection, column: InstrumentedAttribute[str], states: type[StrEnum]
+) -> dict[str, int]:
+    counts = dict.fromkeys(map(str, states), 0)
+    for state, count in connection.execute(select(column, func.count()).group_by(column)):
+        counts[state] = count
+    return counts

@@ -1,0 +1,216 @@
+"""``wetread status`` and ``wetread commitments``: what they print, as a table and as JSON."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from db import commitment, studies
+from db.commitment import Asked, Reference
+from db.engine import Database
+from db.retry import RetryPolicy
+from db.studies import StoredInstance
+from wetread.cli import main
+from wetread.config import load
+from wetread.roles import open_database
+
+RETRY = RetryPolicy(attempts=1, first_seconds=0, longest_seconds=0)
+
+Wetread = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def wetread(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> Wetread:
+    """Run ``wetread`` in this process, in an empty folder; exit code, output and errors."""
+    for name in list(os.environ):
+        if name.startswith("WETREAD_"):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    for library in ("pydicom", "pynetdicom"):  # whose loggers the command silences
+        monkeypatch.setattr(logging.getLogger(library), "level", logging.WARNING)
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["wetread", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as caught:
+            main.run()
+        printed = capsys.readouterr()
+        code = caught.value.code
+        return code if isinstance(code, int) else 0, printed.out, printed.err
+
+    return call
+
+
+@pytest.fixture
+def database(wetread: Wetread) -> Database:
+    """The database of a node with default settings."""
+    return open_database(load())
+
+
+def as_json(wetread: Wetread, *arguments: object) -> Any:
+    code, out, _ = wetread(*arguments, "--json")
+    assert code == 0
+    return json.loads(out)
+
+
+def receive(database: Database, number: int, size: int, hours_ago: float) -> None:
+    uid = f"1.2.3.{number}"
+    instance = StoredInstance(
+        sop_instance_uid=uid, study_uid="1.2.3", series_uid="1.2.3.9", sop_class_uid="1.2.4",
+        transfer_syntax_uid="1.2.840.10008.1.2.1", modality="DX", own=False, size=size,
+        digest="0" * 64, path=f"archive/{uid}.dcm", calling_ae="CONSOLE",
+    )  # fmt: skip
+    with database.write() as connection:
+        studies.record(connection, instance, 3600)
+        connection.execute(
+            text("update instance set received_at = received_at - :s where sop_instance_uid = :u"),
+            {"s": hours_ago * 3600, "u": uid},
+        )
+
+
+def free(monkeypatch: pytest.MonkeyPatch, megabytes: int) -> None:
+    disk = SimpleNamespace(f_bavail=megabytes, f_frsize=1_000_000)
+    monkeypatch.setattr("scp.disk.os.statvfs", lambda _folder: disk)
+
+
+def test_an_empty_node(
+    wetread: Wetread, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free(monkeypatch, 5000)
+    shown = as_json(wetread, "status")
+    assert shown["disk"] == {
+        "state": "ok",
+        "free_bytes": 5_000_000_000,
+        "mark_bytes": 1_024_000_000,
+        "instances": 0,
+        "archive_bytes": 0,
+        "result_bytes": 0,
+        "received_bytes_per_hour": 0,
+        "hours_left": None,
+    }
+    assert set(shown) == {"disk", "jobs", "deliveries", "commitments"}
+    assert set(shown["jobs"].values()) == {0}
+    _, out, _ = wetread("status")
+    assert "5.0 GB free; images are refused below 1.0 GB" in out
+    assert "nothing was received" in out
+
+
+def test_the_time_left_goes_by_the_last_day(
+    wetread: Wetread, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free(monkeypatch, 1024 + 4800)
+    receive(database, 1, 10**9, hours_ago=30)
+    receive(database, 2, 2 * 10**9, hours_ago=20)
+    receive(database, 3, 400 * 10**6, hours_ago=0)
+    disk = as_json(wetread, "status")["disk"]
+    assert (disk["instances"], disk["archive_bytes"]) == (3, 3_400_000_000)
+    assert disk["received_bytes_per_hour"] == 100_000_000
+    assert disk["hours_left"] == 48.0
+    _, out, _ = wetread("status")
+    assert "2 days at this rate" in out
+    assert "3 instances, 3.4 GB" in out
+
+
+def test_a_young_node_goes_by_its_age(
+    wetread: Wetread, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free(monkeypatch, 1024 + 1000)
+    receive(database, 1, 200 * 10**6, hours_ago=0)
+    assert as_json(wetread, "status")["disk"]["hours_left"] == 5.0  # as if within one hour
+    receive(database, 2, 200 * 10**6, hours_ago=4)
+    assert as_json(wetread, "status")["disk"]["hours_left"] == 10.0
+    _, out, _ = wetread("status")
+    assert "10.0 hours at this rate" in out
+
+
+@pytest.mark.parametrize(("mark", "state"), [(1024, "low"), (0, "off")])
+def test_a_disk_below_the_mark(
+    wetread: Wetread,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    mark: int,
+    state: str,
+) -> None:
+    monkeypatch.setenv("WETREAD_NODE__FREE_MEGABYTES", str(mark))
+    free(monkeypatch, 500)
+    receive(database, 1, 200 * 10**6, hours_ago=0)
+    disk = as_json(wetread, "status")["disk"]
+    assert disk["state"] == state
+    assert disk["hours_left"] == (0.0 if mark else 2.5)
+    _, out, _ = wetread("status")
+    assert ("LOW" in out) is bool(mark)
+
+
+def add_dead(database: Database, transaction: str = "2.25.7") -> int:
+    asked = Asked(
+        calling_ae="CONSOLE",
+        transaction_uid=transaction,
+        references=(Reference("1.2.4", "1.2.3.1"), Reference("1.2.4", "1.2.3.2")),
+    )
+    with database.write() as connection:
+        number = commitment.record(connection, asked)
+        claimed = commitment.claim(connection, "CONSOLE", "w", 30, RETRY)
+        assert claimed is not None
+        commitment.bury(connection, claimed, "no address")
+    return number
+
+
+def test_commitments_are_listed_and_shown(wetread: Wetread, database: Database) -> None:
+    assert wetread("commitments", "list")[1] == "no commitments\n"
+    number = add_dead(database)
+    (row,) = as_json(wetread, "commitments", "list")
+    assert set(row) == {
+        "id", "state", "calling_ae", "transaction_uid", "instances", "failed", "attempts",
+        "reason", "created_at", "reported_at",
+    }  # fmt: skip
+    assert (row["state"], row["instances"], row["failed"]) == ("dead", 2, None)
+    shown = as_json(wetread, "commitments", "show", number)
+    assert shown == row | {
+        "items": [
+            {"sop_class_uid": "1.2.4", "sop_instance_uid": f"1.2.3.{each}", "failure": None}
+            for each in (1, 2)
+        ]
+    }
+    assert as_json(wetread, "commitments", "list", "--state", "pending") == []
+    code, out, _ = wetread("commitments", "show", number)
+    assert code == 0
+    assert "no address" in out
+    assert "1.2.3.2" in out
+    assert as_json(wetread, "status")["commitments"]["dead"] == 1
+    assert "1 dead" in wetread("status")[1]
+
+
+def test_what_was_reported_as_failed_is_shown(wetread: Wetread, database: Database) -> None:
+    number = add_dead(database)
+    with database.write() as connection:
+        commitment.retry(connection, number)
+        claimed = commitment.claim(connection, "CONSOLE", "w", 30, RETRY)
+        assert claimed is not None
+        commitment.reported(connection, claimed, [None, 0x0112])
+    shown = as_json(wetread, "commitments", "show", number)
+    assert (shown["state"], shown["failed"]) == ("reported", 1)
+    assert [each["failure"] for each in shown["items"]] == [None, "0112"]
+
+
+def test_dead_commitments_are_retried_together_or_not_at_all(
+    wetread: Wetread, database: Database
+) -> None:
+    first, second = add_dead(database, "2.25.1"), add_dead(database, "2.25.2")
+    code, _, err = wetread("commitments", "retry", first, second, 99)
+    assert (code, "no commitment 99" in err) == (4, True)
+    assert {each["state"] for each in as_json(wetread, "commitments", "list")} == {"dead"}
+    code, out, _ = wetread("commitments", "retry", first, second)
+    assert (code, out) == (0, f"commitment {first} is pending\ncommitment {second} is pending\n")
+    code, _, err = wetread("commitments", "retry", first)
+    assert (code, "only a dead one" in err) == (1, True)

@@ -1,0 +1,86 @@
+"""``wetread status``: the disk, and how much waits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+
+from db import overview
+from db.overview import Stored
+from scp.disk import MEGABYTE, free_bytes
+from wetread.cli.output import ConfigOption, JsonOption, show_json
+from wetread.config import Settings, load
+from wetread.roles import open_database
+
+_UNITS = ((10**12, "TB"), (10**9, "GB"), (10**6, "MB"), (10**3, "kB"))
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("status")(status)
+
+
+def status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Show the disk's free space and how long it lasts, and how many jobs are in each state."""
+    settings = load(config)
+    with open_database(settings).read() as connection:
+        disk = _disk(settings, overview.stored(connection))
+        counts = {
+            "jobs": overview.jobs(connection),
+            "deliveries": overview.deliveries(connection),
+            "commitments": overview.commitments(connection),
+        }
+    if as_json:
+        show_json({"disk": disk, **counts})
+        return
+    typer.echo(f"disk         {_disk_line(disk)}")
+    typer.echo(f"archive      {disk['instances']} instances, {_size(disk['archive_bytes'])}")
+    typer.echo(f"results      {_size(disk['result_bytes'])}")
+    typer.echo(f"received     {_size(disk['received_bytes_per_hour'])} per hour")
+    typer.echo(f"time left    {_time_left(disk['hours_left'])}")
+    for name, states in counts.items():
+        shown = ", ".join(f"{count} {state}" for state, count in states.items() if count)
+        typer.echo(f"{name:<12} {shown or 'none'}")
+
+
+def _disk(settings: Settings, stored: Stored) -> dict[str, Any]:
+    mark = settings.node.free_megabytes * MEGABYTE
+    free = free_bytes(settings.node.data_dir)
+    hours_left = None
+    if stored.bytes_per_hour:
+        hours_left = round(max(0, free - mark) / stored.bytes_per_hour, 1)
+    return {
+        "state": "off" if not mark else "low" if free < mark else "ok",
+        "free_bytes": free,
+        "mark_bytes": mark,
+        "instances": stored.instances,
+        "archive_bytes": stored.instance_bytes,
+        "result_bytes": stored.result_bytes,
+        "received_bytes_per_hour": round(stored.bytes_per_hour),
+        "hours_left": hours_left,
+    }
+
+
+def _disk_line(disk: dict[str, Any]) -> str:
+    free, mark = _size(disk["free_bytes"]), _size(disk["mark_bytes"])
+    if disk["state"] == "off":
+        return f"{free} free; images are taken until it is full"
+    if disk["state"] == "low":
+        return f"{free} free: LOW, images are refused below {mark}"
+    return f"{free} free; images are refused below {mark}"
+
+
+def _size(count: float) -> str:
+    for unit, name in _UNITS:
+        if count >= unit:
+            return f"{count / unit:.1f} {name}"
+    return f"{count:.0f} bytes"
+
+
+def _time_left(hours: float | None) -> str:
+    if hours is None:
+        return "nothing was received within 24 hours"
+    if hours < 48:
+        return f"{hours:.1f} hours at this rate"
+    return f"{hours / 24:.0f} days at this rate"
