@@ -11,10 +11,10 @@ from pynetdicom import evt
 from pynetdicom.acse import ACSE
 from pynetdicom.association import Association
 from pynetdicom.pdu_primitives import A_ASSOCIATE, UserIdentityNegotiation
-from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
 from scp.access import Admitted, Caller, Gate, Rejected
 from scp.rejection import Rejection
+from scp.sop_classes import storage_classes
 
 _log = structlog.get_logger(__name__)
 
@@ -64,11 +64,11 @@ class GuardedACSE(ACSE):
         # The gate has judged the called AE title; the stock check knows only one.
         self.acceptor.ae_title = caller.called_ae
         if admitted.sop_classes is not None:
-            allowed = {*admitted.sop_classes, str(Verification)}
+            others = storage_classes() - admitted.sop_classes
             self.acceptor.supported_contexts = [
                 each
                 for each in self.acceptor.supported_contexts
-                if str(each.abstract_syntax) in allowed
+                if str(each.abstract_syntax) not in others
             ]
         super()._negotiate_as_acceptor()
 

@@ -16,11 +16,16 @@ def storage_class(name: str) -> str:
     ValueError
         There is no such class, or it is not for storage.
     """
-    known = _by_name()
-    uid = known.get(name, name)
-    if uid not in known.values():
+    uid = _by_name().get(name, name)
+    if uid not in storage_classes():
         raise ValueError(f"{name[:80]!r} is no storage SOP class, such as 'CTImageStorage'")
     return uid
+
+
+@cache
+def storage_classes() -> frozenset[str]:
+    """UIDs of all of them."""
+    return frozenset(_by_name().values())
 
 
 @cache

@@ -14,6 +14,7 @@ from pynetdicom.association import Association
 from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     CTImageStorage,
     MRImageStorage,
+    StorageCommitmentPushModel,
     Verification,
 )
 from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
@@ -38,7 +39,7 @@ class Guarded:
         self.handshakes: list[str] = []
         self.ae = AE("WETREAD")
         self.ae.acse_timeout = 2.0  # one that never asks is not waited for
-        for each in (Verification, CTImageStorage, MRImageStorage):
+        for each in (Verification, StorageCommitmentPushModel, CTImageStorage, MRImageStorage):
             self.ae.add_supported_context(each)
 
     def admitted(self) -> list[Admitted | None]:

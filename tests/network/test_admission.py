@@ -22,7 +22,10 @@ from pynetdicom import AE
 from pynetdicom.acse import ACSE
 from pynetdicom.association import Association
 from pynetdicom.pdu_primitives import UserIdentityNegotiation
-from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
+from pynetdicom.sop_class import (  # type: ignore[attr-defined]
+    StorageCommitmentPushModel,
+    Verification,
+)
 
 from scp.access import Admitted, Caller
 from scp.gate import PeerGate, PeerRule
@@ -31,6 +34,8 @@ from scp.rejection import Rejection
 from tests.dicomfiles import as_file, image
 from tests.guarded import Guarded
 
+NO_STORAGE = (Verification, StorageCommitmentPushModel)
+OFFERED = (*NO_STORAGE, CTImageStorage, MRImageStorage)
 HERE = (ip_network("127.0.0.0/8"),)
 PASSCODE = "open sesame"
 HASH = hashed(PASSCODE.encode())
@@ -73,7 +78,7 @@ def call(
 ) -> Association:
     ae = AE(calling)
     ae.requested_contexts = []
-    for each in (Verification, CTImageStorage, MRImageStorage):
+    for each in OFFERED:
         ae.add_requested_context(each, ImplicitVRLittleEndian)
     items: list[Any] = [] if identity is None else [identity]
     return ae.associate("127.0.0.1", server.port, ae_title=called, ext_neg=items)
@@ -194,7 +199,7 @@ def test_only_the_classes_of_the_peer_are_accepted_and_all_are_answered(listen: 
     server = listen(rule(sop_classes=frozenset({CTImageStorage})))
     association = call(server)
     accepted = {each.abstract_syntax for each in association.accepted_contexts}
-    assert accepted == {Verification, CTImageStorage}
+    assert accepted == {*NO_STORAGE, CTImageStorage}
     (refused,) = association.rejected_contexts
     assert (refused.abstract_syntax, refused.result) == (MRImageStorage, 3)  # PS3.8 Table 9-18
     association.release()
@@ -212,7 +217,7 @@ def test_the_classes_of_one_peer_are_not_those_of_the_next(listen: Listen) -> No
     ):
         association = call(server, title)
         accepted = {each.abstract_syntax for each in association.accepted_contexts}
-        assert accepted == {Verification, expected}
+        assert accepted == {*NO_STORAGE, expected}
         association.release()
 
 
