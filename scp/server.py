@@ -58,6 +58,8 @@ class Receiver:
         Presentation contexts accepted besides Verification and Storage.
     handlers
         pynetdicom event handlers for what is neither C-ECHO nor C-STORE.
+    room
+        Says whether the disk has room for another data set; None for always.
     """
 
     def __init__(
@@ -71,11 +73,12 @@ class Receiver:
         observer: Observer | None = None,
         contexts: Sequence[PresentationContext] = (),
         handlers: Sequence[evt.EventHandlerType] = (),
+        room: Callable[[], bool] | None = None,
     ) -> None:
         self._settings = settings
         self._database = database
         self._observer = observer or Unobserved()
-        self._store = Store(database, archive, settings, self._observer)
+        self._store = Store(database, archive, settings, self._observer, room)
         self._gate = gate
         self._tls = tls
         self._contexts = (*accepted_contexts(), *contexts)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -98,6 +98,8 @@ class Store:
         Quiet times.
     observer
         Is told of each answer.
+    room
+        Says whether the disk has room for another data set; None for always.
     """
 
     def __init__(
@@ -106,12 +108,14 @@ class Store:
         archive: Archive,
         settings: ReceiverSettings,
         observer: Observer | None = None,
+        room: Callable[[], bool] | None = None,
     ) -> None:
         self.database = database
         self.archive = archive
         self.settings = settings
         self.committer = Committer(database, archive)
         self._observer = observer or Unobserved()
+        self._room = room
 
     def begin(self, request: StoreRequest, context: Context, session: Session) -> Reception:
         """Begin to receive what a C-STORE request announces.
@@ -127,7 +131,7 @@ class Store:
         * 0xC001: another data set is stored under this SOP Instance UID.
         """
         try:
-            answer = _not_allowed(request, context, session.admitted)
+            answer = _not_allowed(request, context, session.admitted) or self._no_room()
             if answer is None:
                 return _Receiving(self, request, context, session)
         except OSError as error:
@@ -135,6 +139,11 @@ class Store:
         except Exception as error:  # noqa: BLE001 - what is not foreseen must not pass unseen
             answer = fault(error)
         return Refused(self.answered(answer, request, session))
+
+    def _no_room(self) -> Answer | None:
+        if self._room is None or self._room():
+            return None
+        return Answer(StoreStatus.OUT_OF_RESOURCES, "the disk is nearly full")
 
     def answered(
         self,

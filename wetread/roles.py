@@ -34,6 +34,7 @@ _log = structlog.get_logger(__name__)
 def receive(settings: Settings, stop: threading.Event) -> None:
     """Run one C-STORE and storage commitment SCP."""
     from scp.commitment import CommitmentSettings, commitment_handlers
+    from scp.disk import MEGABYTE, DiskGuard
     from scp.server import Receiver
     from wetread import certificates
     from wetread.listeners import listeners, tls_context
@@ -56,6 +57,7 @@ def receive(settings: Settings, stop: threading.Event) -> None:
             retry=_delivery_retry(settings),
         ),
     )
+    room = DiskGuard(settings.node.data_dir, settings.node.free_megabytes * MEGABYTE)
     with ExitStack() as receivers:
         for each in listeners(settings):
             receiver = Receiver(
@@ -66,6 +68,7 @@ def receive(settings: Settings, stop: threading.Event) -> None:
                 tls=tls if each.secured else None,
                 contexts=commitment.contexts,
                 handlers=commitment.handlers,
+                room=room,
             )
             receivers.enter_context(receiver)
         certificates.watch([certificates.receiver_files(settings)], stop)

@@ -1,0 +1,64 @@
+"""The receiver when the disk is nearly full: refused before a byte is written, then taken again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from pydicom import Dataset, dcmread
+from pynetdicom import AE
+from pynetdicom.presentation import build_context
+
+from db import migrate
+from db.archive import Archive
+from db.engine import Database
+from scp.server import Receiver
+from scp.settings import ReceiverSettings
+from scp.status import StoreStatus
+from tests.dicomfiles import as_file, image
+
+
+class Room:
+    """A disk that is full or not, as it is told."""
+
+    free = True
+
+    def __call__(self) -> bool:
+        return self.free
+
+
+@pytest.fixture
+def room() -> Room:
+    return Room()
+
+
+@pytest.fixture
+def port(tmp_path: Path, room: Room) -> Iterator[int]:
+    """Where a receiver listens that asks the disk."""
+    database = Database(f"sqlite:///{tmp_path / 'wetread.db'}")
+    migrate.upgrade(database)
+    settings = ReceiverSettings(ae_title="WETREAD", host="127.0.0.1", port=0)
+    with Receiver(settings, database, Archive(tmp_path / "data"), room=room) as receiver:
+        yield receiver.port
+    database.close()
+
+
+def test_no_room_is_a700_and_writes_nothing(port: int, room: Room, tmp_path: Path) -> None:
+    dataset = dcmread(BytesIO(as_file(image())))
+    ae = AE("CONSOLE")
+    context = build_context(dataset.SOPClassUID, dataset.file_meta.TransferSyntaxUID)
+    association = ae.associate("127.0.0.1", port, [context], ae_title="WETREAD")
+
+    def store() -> Dataset:
+        return association.send_c_store(dataset)
+
+    room.free = False
+    answer = store()
+    assert answer.Status == StoreStatus.OUT_OF_RESOURCES
+    assert answer.ErrorComment == "the disk is nearly full"
+    assert list((tmp_path / "data").rglob("*.*")) == []
+    room.free = True
+    assert store().Status == StoreStatus.SUCCESS
+    association.release()
