@@ -97,13 +97,17 @@ class Trail:
         if told is not None:
             self._write(self._author.restricted(self._now(), peer, told))
 
-    def instances_received(self, source: Peer, instances: Instances, *, new: bool = True) -> None:
-        """Instances of a study are stored; not ``new`` if they were here before."""
-        self._write(self._author.received(self._now(), source, instances, new=new))
+    def instances_received(
+        self, source: Peer, instances: Instances, *, at: datetime, new: bool = False
+    ) -> None:
+        """Instances of a study are stored; the last came at ``at``; ``new`` if none was known."""
+        self._write(self._author.received(at, source, instances, new=new))
 
-    def instances_refused(self, source: Peer, instances: Instances, reason: str) -> None:
-        """Instances of a study came and were not stored."""
-        self._write(self._author.refused(self._now(), source, instances, reason))
+    def instances_refused(
+        self, source: Peer, instances: Instances, reason: str, *, at: datetime
+    ) -> None:
+        """Instances of a study came, the last at ``at``, and were not stored."""
+        self._write(self._author.refused(at, source, instances, reason))
 
     def sending(self, destination: Peer, instances: Instances) -> None:
         """Instances of a study are about to be sent."""

@@ -6,10 +6,10 @@ A message tells of all instances of a study that came over one association, or w
 from __future__ import annotations
 
 import threading
-import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Self
 
@@ -33,7 +33,7 @@ from wetread.config import Settings
 _log = structlog.get_logger(__name__)
 _LOOK_SECONDS = 1.0
 # An association may stand for days. What it brought is told of when it pauses for this long.
-_PAUSE_SECONDS = 10.0
+_PAUSE = timedelta(seconds=10)
 _FOR_NOW = {Rejection.ASSOCIATIONS.reason, Rejection.FAULT.reason}
 
 PatientOf = Callable[[Path], str | None]
@@ -44,6 +44,13 @@ def patient_of(settings: Settings) -> PatientOf:
     return _patient_id if settings.audit.patient == "id" else lambda _: None
 
 
+def audited_peers(settings: Settings) -> dict[str, Peer]:
+    """The application entity of each destination, by its name."""
+    return {
+        each.name: Peer(ae_title=each.ae_title, address=each.host) for each in settings.destination
+    }
+
+
 @dataclass(kw_only=True)
 class _Group:
     """Instances that one message will tell of."""
@@ -52,8 +59,8 @@ class _Group:
     study_uid: str
     refusal: str
     path: Path | None
+    last_at: datetime
     classes: Counter[str] = field(default_factory=Counter)
-    last_at: float = 0.0
 
 
 class ReceptionAudit:
@@ -103,7 +110,7 @@ class ReceptionAudit:
             if group is None:
                 group = self._groups[key] = self._group(caller, header, refusal)
             group.classes[header.sop_class_uid] += 1
-            group.last_at = time.monotonic()
+            group.last_at = datetime.now(UTC)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -119,6 +126,7 @@ class ReceptionAudit:
             caller=caller,
             study_uid=header.study_uid,
             refusal=refusal,
+            last_at=datetime.now(UTC),
             path=None if refusal else self._archive.full_path(stored),
         )
 
@@ -128,7 +136,7 @@ class ReceptionAudit:
         self._tell(everything=True)
 
     def _tell(self, *, everything: bool) -> None:
-        paused = time.monotonic() - _PAUSE_SECONDS
+        paused = datetime.now(UTC) - _PAUSE
         with self._lock:
             over = [
                 key
@@ -147,10 +155,10 @@ class ReceptionAudit:
             patient_id=self._patient(group.path) if group.path else None,
         )
         if group.refusal:
-            self._trail.instances_refused(peer, instances, group.refusal)
+            self._trail.instances_refused(peer, instances, group.refusal, at=group.last_at)
         else:
             # Whether we held them before is not told here; then it is Read (A.5.3.7).
-            self._trail.instances_received(peer, instances, new=False)
+            self._trail.instances_received(peer, instances, at=group.last_at)
 
 
 class DeliveryAudit:

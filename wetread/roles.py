@@ -17,6 +17,7 @@ from types import FrameType
 
 import structlog
 
+from audit.trail import NO_TRAIL, Trail
 from db import migrate
 from db.archive import Archive
 from db.engine import Database
@@ -24,6 +25,7 @@ from db.retry import RetryPolicy
 from scp.settings import ReceiverSettings
 from wetread import log
 from wetread.config import Settings
+from wetread.trails import role_trail
 
 SUPERVISED = "WETREAD_SUPERVISED"
 READY = "ready"
@@ -31,12 +33,13 @@ READY = "ready"
 _log = structlog.get_logger(__name__)
 
 
-def receive(settings: Settings, stop: threading.Event) -> None:
+def receive(settings: Settings, stop: threading.Event, trail: Trail = NO_TRAIL) -> None:
     """Run one C-STORE and storage commitment SCP."""
     from scp.commitment import CommitmentSettings, commitment_handlers
     from scp.disk import MEGABYTE, DiskGuard
     from scp.server import Receiver
     from wetread import certificates
+    from wetread.auditing import ReceptionAudit, patient_of
     from wetread.listeners import listeners, tls_context
     from wetread.requesters import known_titles
 
@@ -59,6 +62,7 @@ def receive(settings: Settings, stop: threading.Event) -> None:
     )
     room = DiskGuard(settings.node.data_dir, settings.node.free_megabytes * MEGABYTE)
     with ExitStack() as receivers:
+        observer = receivers.enter_context(ReceptionAudit(trail, archive, patient_of(settings)))
         for each in listeners(settings):
             receiver = Receiver(
                 replace(receiver_settings(settings), port=each.port),
@@ -69,6 +73,7 @@ def receive(settings: Settings, stop: threading.Event) -> None:
                 contexts=commitment.contexts,
                 handlers=commitment.handlers,
                 room=room,
+                observer=observer,
             )
             receivers.enter_context(receiver)
         certificates.watch([certificates.receiver_files(settings)], stop)
@@ -76,7 +81,7 @@ def receive(settings: Settings, stop: threading.Event) -> None:
         stop.wait()
 
 
-def work(settings: Settings, stop: threading.Event) -> None:
+def work(settings: Settings, stop: threading.Event, _trail: Trail = NO_TRAIL) -> None:
     """Run one worker."""
     from inference.package import find_packages
     from inference.worker import Worker, WorkerSettings
@@ -102,12 +107,13 @@ def work(settings: Settings, stop: threading.Event) -> None:
     worker.run(stop)
 
 
-def deliver(settings: Settings, stop: threading.Event) -> None:
+def deliver(settings: Settings, stop: threading.Event, trail: Trail = NO_TRAIL) -> None:
     """Run one courier: results to destinations, reports of storage commitment to who asked."""
     from delivery.commitment import Reporter, ReporterSettings
     from delivery.courier import Courier, CourierSettings
     from delivery.cstore import CStoreDestination
     from wetread import certificates
+    from wetread.auditing import DeliveryAudit, audited_peers, patient_of
     from wetread.peers import destination_peer
     from wetread.requesters import requesters
 
@@ -135,6 +141,7 @@ def deliver(settings: Settings, stop: threading.Event) -> None:
             CStoreDestination(each.name, destination_peer(settings, each), archive)
             for each in settings.destination
         ],
+        DeliveryAudit(trail, archive, patient_of(settings), audited_peers(settings)),
     )
     certificates.watch(map(certificates.delivery_files, settings.destination), stop)
     reporting = threading.Thread(target=reporter.run, args=(stop,), name="commitment")
@@ -144,7 +151,7 @@ def deliver(settings: Settings, stop: threading.Event) -> None:
     reporting.join()
 
 
-ROLES: dict[str, Callable[[Settings, threading.Event], None]] = {
+ROLES: dict[str, Callable[[Settings, threading.Event, Trail], None]] = {
     "receive": receive,
     "work": work,
     "deliver": deliver,
@@ -158,7 +165,12 @@ def run(role: str, settings: Settings) -> None:
     stop_on_signals(stop)
     if os.environ.get(SUPERVISED):
         threading.Thread(target=_stop_with_supervisor, args=(stop,), daemon=True).start()
-    ROLES[role](settings, stop)
+    with role_trail(settings, role) as trail:
+        trail.started()
+        try:
+            ROLES[role](settings, stop, trail)
+        finally:
+            trail.stopped()
     _log.info("role.stopped")
 
 
