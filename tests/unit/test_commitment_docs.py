@@ -58,3 +58,17 @@ def test_the_keys_of_the_json_are_named() -> None:
     source = (ROOT / "db/commitment_stats.py").read_text("utf-8")
     for key in re.findall(r'^ +"(\w+)":', source, re.MULTILINE):
         assert f"`{key}`" in section("States"), key
+
+
+def test_the_keys_of_the_status_are_named() -> None:
+    page = (ROOT / "docs/operating.md").read_text("utf-8")
+    source = (ROOT / "wetread/cli/status.py").read_text("utf-8")
+    keys = re.findall(r'^ +"(\w+)":', source, re.MULTILINE)
+    assert "hours_left" in keys
+    for key in keys:
+        assert f"`{key}`" in page, key
+
+
+def test_the_default_mark_is_named() -> None:
+    page = (ROOT / "docs/operating.md").read_text("utf-8")
+    assert f"`[node] free_megabytes` free ({Settings().node.free_megabytes} by default" in page
