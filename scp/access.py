@@ -85,6 +85,10 @@ class Rejected(Exception):
 class Gate(Protocol):
     """Decides who may come in."""
 
+    def may_connect(self, address: str) -> bool:
+        """Whether some peer may come from this IP address; else the connection is closed."""
+        ...
+
     def admit(self, caller: Caller) -> Admitted:
         """Let a peer in.
 

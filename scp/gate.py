@@ -90,6 +90,13 @@ class PeerGate:
         self._present: dict[str, list[Callable[[], bool]]] = {}
         self._lock = threading.Lock()
 
+    def may_connect(self, address: str) -> bool:
+        """Whether a peer may come from this IP address.
+
+        What comes from elsewhere is not let near the places that there are for associations.
+        """
+        return not self._rules or any(_inside(address, each.networks) for each in self._rules)
+
     def admit(self, caller: Caller) -> Admitted:
         """Let a peer in.
 

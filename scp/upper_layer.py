@@ -409,7 +409,11 @@ class ReceivingServer(ThreadedAssociationServer):
         return connection, address
 
     def verify_request(self, request: Any, client_address: Any) -> bool:
-        """Whether there is room for another connection, established or not."""
+        """Whether it may be a peer's, and there is room for another, established or not."""
+        address = str(client_address[0])
+        if self.gate is not None and not self.gate.may_connect(address):
+            _log.warning("connection.refused", address=address, reason="no peer has this address")
+            return False
         limit = _CONNECTIONS_PER_ASSOCIATION * self.ae.maximum_associations
         return len(self.active_associations) < limit
 

@@ -15,6 +15,7 @@ case "${1:-}" in
   test)
     need Orthanc orthanc
     need storescu dcmtk
+    need openssl openssl
     need dciodvfy dicom3tools
     need java pixelmed-apps libpixelmed-java
     need_file /usr/share/java/pixelmed.jar pixelmed-apps libpixelmed-java

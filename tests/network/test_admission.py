@@ -257,6 +257,9 @@ def test_a_passcode_is_nowhere_in_what_is_said(
 
 
 class BrokenGate:
+    def may_connect(self, _address: str) -> bool:
+        return True
+
     def admit(self, _caller: Caller) -> Admitted:
         raise RuntimeError(f"a fault that quotes {PASSCODE}")
 

@@ -57,7 +57,7 @@ require = {require}
 [[peer]]
 name = "ct"
 ae_title = "CT1"
-networks = ["127.0.0.0/8"]
+networks = ["{network}"]
 certificate = "ct1"
 sop_classes = ["CTImageStorage"]
 object_megabytes = 0.1
@@ -65,6 +65,7 @@ associations = 2
 [[peer]]
 name = "old"
 ae_title = "OLD1"
+networks = ["{network}"]
 user = "anna"
 passcode_hash = "{passcode_hash}"
 """
@@ -141,10 +142,10 @@ def run(site: Site, tmp_path: Path) -> Run:
     """Start the receiver's process."""
 
     @contextmanager
-    def running(require: bool = True) -> Iterator[Closed]:
+    def running(require: bool = True, network: str = "127.0.0.0/8") -> Iterator[Closed]:
         text = SETTINGS.format(
             plain=free_port(), secured=free_port(), node=site.node, ca=site.ca,
-            require=str(require).lower(), passcode_hash=hashed(PASSCODE.encode()),
+            require=str(require).lower(), network=network, passcode_hash=hashed(PASSCODE.encode()),
         )  # fmt: skip
         file = tmp_path / "wetread.toml"
         file.write_text(text, "utf-8")
@@ -195,6 +196,12 @@ def test_tls_alone(run: Run, site: Site) -> None:
         "the peer's certificate: certificate has expired",
         "wrong version number",
     ]
+
+
+def test_a_connection_from_nowhere_is_closed_unread(run: Run, site: Site) -> None:
+    with run(network="192.0.2.0/24") as node:
+        assert "Association Request Failed" in node.scu("echoscu", pair=site.ct)
+        assert node.reasons() == ["no peer has this address"]
 
 
 def test_what_a_peer_may_send(run: Run, site: Site) -> None:

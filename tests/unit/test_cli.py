@@ -22,7 +22,7 @@ from db.outbox import StoredResult
 from db.retry import RetryPolicy
 from db.studies import StoredInstance
 from inference.package import find_packages
-from scp.passcode import matches
+from scp.passcode import hashed, matches
 from tests.certificates import Authority
 from tests.dicomfiles import PATIENT, as_file, image
 from tests.mail import letters
@@ -339,6 +339,9 @@ def test_config_check_warns_where_everyone_may_send(wetread: Wetread) -> None:
     closed = wetread("config", "check")
     assert closed.err == ""
     assert "takes from ct1: CT1" in closed.out
+    with Path("wetread.toml").open("a") as file:
+        file.write(f'user = "u"\npasscode_hash = "{hashed(b"x")}"\n')
+    assert "peer ct1: its passcode can come by the plain port" in wetread("config", "check").err
 
 
 def test_config_check_judges_certificates(wetread: Wetread, tmp_path: Path) -> None:

@@ -166,6 +166,18 @@ def test_one_title_in_two_networks_is_two_peers() -> None:
     assert gate.admit(caller(called_ae="OTHER")).peer == "c"
 
 
+def test_who_may_connect_at_all() -> None:
+    assert PeerGate(OURS).may_connect("192.0.2.1")
+    here = rule("a", networks=networks("10.0.0.0/24"))
+    gate = PeerGate(OURS, [here, rule("b", ae_title="B", networks=networks("fe80::/10"))])
+    assert gate.may_connect("10.0.0.9")
+    assert gate.may_connect("::ffff:10.0.0.9")
+    assert gate.may_connect("fe80::1%eth0")
+    assert not gate.may_connect("10.0.1.9")
+    assert not gate.may_connect("nonsense")
+    assert PeerGate(OURS, [here, rule("b", ae_title="B")]).may_connect("192.0.2.1")
+
+
 TITLES = st.sampled_from(["CT1", "CT2", "MR1", ""])
 USERS = st.sampled_from(["", "anna", "bob"])
 CERTIFICATES = st.sampled_from(["", "ct1", "mr1"])
@@ -232,6 +244,7 @@ def test_only_a_caller_that_matches_a_peer_in_everything_comes_in(
     fitting = [each.name for each in rules if satisfied(each, who)]
     try:
         assert [gate_of(rules).admit(who).peer] == fitting
+        assert gate_of(rules).may_connect(who.address)
     except Rejected:
         assert fitting == []
 

@@ -75,8 +75,21 @@ def _judge(settings: Settings) -> None:
             _warn(f"{files.key}: every user of this machine may read this private key")
     for file, end in certificates.expiring(judged, datetime.now(UTC)).items():
         _warn(f"{file}: expires on {end:%Y-%m-%d}")
+    for name in _clear_passcodes(settings):
+        _warn(f"peer {name}: its passcode can come by the plain port, where others can read it")
     if not settings.peer:
         _warn(f"no [[peer]] is listed: everyone who calls {settings.node.ae_title} may send")
+
+
+def _clear_passcodes(settings: Settings) -> list[str]:
+    """Peers whose passcode may cross the network for everyone to read."""
+    if all(each.secured for each in listeners(settings)):
+        return []
+    return [
+        each.name
+        for each in settings.peer
+        if each.passcode_hash.get_secret_value() and not each.certificate
+    ]
 
 
 def _warn(text: str) -> None:
