@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, and_, insert, or_, select, update
+from sqlalchemy import Connection, Select, and_, bindparam, insert, or_, select, update
 
 from db.engine import insert_ignoring, now
 from db.errors import IllegalMove, LeaseLost, NotFound
@@ -151,7 +151,13 @@ def claim(
     """
     moment = now(connection)
     _reclaim(connection, calling_ae, moment, retry)
-    row = connection.execute(
+    row = connection.execute(oldest_due(calling_ae, moment)).one_or_none()
+    return None if row is None else _lease(connection, row, owner, moment + lease_seconds)
+
+
+def oldest_due(calling_ae: str, moment: float) -> Select[Any]:
+    """Query that ``claim`` makes."""
+    return (
         select(Commitment)
         .where(
             Commitment.state == CommitmentState.PENDING,
@@ -161,8 +167,7 @@ def claim(
         .order_by(Commitment.run_at, Commitment.id)
         .limit(1)
         .with_for_update(skip_locked=True)
-    ).one_or_none()
-    return None if row is None else _lease(connection, row, owner, moment + lease_seconds)
+    )
 
 
 def reported(connection: Connection, claimed: Claimed, failures: Sequence[int | None]) -> None:
@@ -184,15 +189,16 @@ def reported(connection: Connection, claimed: Claimed, failures: Sequence[int | 
     reason = f"{failed} of {len(failures)} instances are not committed" if failed else None
     values = {"reported_at": now(connection), "reason": reason}
     _leave(connection, claimed, CommitmentState.REPORTED, values)
-    for number, failure in enumerate(failures):
-        connection.execute(
-            update(CommitmentItem)
-            .where(
-                CommitmentItem.commitment_id == claimed.commitment_id,
-                CommitmentItem.number == number,
-            )
-            .values(failure=failure)
-        )
+    items = update(CommitmentItem).where(CommitmentItem.commitment_id == claimed.commitment_id)
+    connection.execute(items.values(failure=None))
+    told = [
+        {"of": number, "reason": int(failure)}
+        for number, failure in enumerate(failures)
+        if failure is not None
+    ]
+    if told:
+        one = items.where(CommitmentItem.number == bindparam("of"))
+        connection.execute(one.values(failure=bindparam("reason")), told)
 
 
 def fail(

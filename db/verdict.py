@@ -76,6 +76,11 @@ def report(claimed: Claimed, verdict: Sequence[Failure | None]) -> tuple[EventTy
     return EventType.FAILURES_EXIST if failed else EventType.SUCCESSFUL, information
 
 
+def taken(status: int) -> bool:
+    """Whether a response says that the report has come: Success or a warning (PS3.7 Annex C)."""
+    return status in (0x0000, 0x0001, 0x0107, 0x0116) or status >> 12 == 0xB
+
+
 def _stored(connection: Connection, uids: Iterable[str]) -> Iterable[Row[str, str, str, int]]:
     rest = iter(uids)
     while chunk := list(islice(rest, _CHUNK)):

@@ -15,7 +15,7 @@ from db.commitment import Claimed
 from db.engine import Database
 from db.errors import LeaseLost, where
 from db.retry import RetryPolicy
-from db.verdict import PUSH_MODEL, PUSH_MODEL_INSTANCE, Verdict, judge, report
+from db.verdict import PUSH_MODEL, PUSH_MODEL_INSTANCE, Verdict, judge, report, taken
 from delivery.associate import NoAssociation, Peer, associate
 
 _log = structlog.get_logger(__name__)
@@ -145,7 +145,8 @@ class Reporter:
             return f"{peer}: the association ended before the report was sent"
         if "Status" not in answer:
             return f"{peer}: no answer to the report"
-        return "" if answer.Status == 0 else f"{peer}: status {answer.Status:04X} for the report"
+        status = int(answer.Status)
+        return "" if taken(status) else f"{peer}: status {status:04X} for the report"
 
     def _record(self, claimed: Claimed, verdict: Verdict, reason: str) -> None:
         details = {

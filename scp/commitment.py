@@ -36,7 +36,7 @@ from db.commitment import Claimed
 from db.engine import Database
 from db.errors import LeaseLost, where
 from db.retry import RetryPolicy
-from db.verdict import PUSH_MODEL, PUSH_MODEL_INSTANCE, EventType, judge, report
+from db.verdict import PUSH_MODEL, PUSH_MODEL_INSTANCE, EventType, judge, report, taken
 from scp.action import ActionRefused, ActionStatus, read_action, response
 
 _log = structlog.get_logger(__name__)
@@ -229,7 +229,7 @@ class _Dialogue(threading.Thread):
             verdict = judge(connection, self._scp.archive, due.claimed)
         message_id = self._send(due.context, *report(due.claimed, verdict))
         status = self._answer(message_id)
-        if status == 0:
+        if status is not None and taken(status):
             with self._scp.database.write() as connection:
                 commitment.reported(connection, due.claimed, verdict)
             _log.info(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from db.errors import IllegalMove, LeaseLost, NotFound
 from db.retry import RetryPolicy
 from db.schema import COMMITMENT_MOVES, CommitmentState
 from db.studies import StoredInstance
-from db.verdict import EventType, Failure, judge, report
+from db.verdict import EventType, Failure, judge, report, taken
 
 RETRY = RetryPolicy(attempts=2, first_seconds=0.0, longest_seconds=0.0)
 CT = "1.2.840.10008.5.1.4.1.1.2"
@@ -189,6 +190,38 @@ def test_a_transaction_uid_used_for_other_instances_is_a_duplicate(database: Dat
     other = claim(database, calling_ae="ANOTHER")
     assert other is not None
     assert not other.duplicate
+
+
+def test_requests_that_come_at_once_under_one_transaction_uid_are_told_apart(
+    database: Database,
+) -> None:
+    requests = [asked(ONE), asked(TWO), asked(ONE, TWO)] * 3
+    with ThreadPoolExecutor(9) as pool:
+        numbers = list(pool.map(lambda each: record(database, each), requests))
+    assert numbers[:3] == numbers[3:6] == numbers[6:]
+    assert len(set(numbers)) == 3
+    claimed = [claimed_one(database) for _ in range(3)]
+    assert sorted(each.duplicate for each in claimed) == [False, True, True]
+    assert claim(database) is None
+
+
+def test_a_claim_reads_by_index(database: Database) -> None:
+    query = commitment.oldest_due("CONSOLE", 1.0)
+    compiled = query.compile(database.engine, compile_kwargs={"literal_binds": True})
+    explain = "explain query plan " if database.is_sqlite else "explain "
+    with database.write() as connection:
+        if not database.is_sqlite:
+            connection.execute(text("set enable_seqscan = off"))  # the table is empty
+        plan = " ".join(map(str, connection.execute(text(f"{explain}{compiled}")).all()))
+    assert "ix_commitment_claim" in plan
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [(0x0000, True), (0x0107, True), (0xB000, True), (0x0110, False), (0xA700, False)],
+)
+def test_a_warning_says_that_the_report_has_come(status: int, expected: bool) -> None:
+    assert taken(status) is expected
 
 
 def test_a_sender_without_an_address_is_named(database: Database) -> None:
