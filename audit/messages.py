@@ -28,7 +28,7 @@ from audit.xml import element
 # PS3.15 A.5.1, AuditSourceTypeCode: "application server process or thread".
 _APPLICATION_SERVER = "4"
 # PS3.15 A.6: receivers take 32768 octets at least; text that a peer chose must not get us there.
-_LONGEST_TEXT = 1024
+_LONGEST_TEXT = 256
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -162,12 +162,18 @@ def test_what_xml_cannot_hold_is_seen_to_have_been_there() -> None:
     assert xml.escaped("a\nb\u2028") == "a&#10;b&#8232;"
 
 
-def test_a_message_stays_below_what_a_server_must_take() -> None:
-    long = "\U0001f600" * 100_000
+@pytest.mark.parametrize("character", ["\U0001f600", "\u2028", '"'])
+def test_a_message_stays_below_what_a_server_must_take(character: str) -> None:
+    long = character * 100_000
     peer = Peer(ae_title=long, address=long)
-    study = Instances(study_uid=long, patient_id=long)
-    assert len(NODE.refused(AT, peer, study, long).xml().encode()) < 32_768  # PS3.15 A.6
-    assert len(NODE.rejected(AT, peer, long, for_good=True).xml().encode()) < 32_768
+    uids = [f"1.2.{number}".ljust(64, "0") for number in range(128)]  # a context for each
+    study = Instances(study_uid=long, classes=dict.fromkeys(uids, 10**6), patient_id=long)
+    for message in (
+        NODE.refused(AT, peer, study, long),
+        NODE.rejected(AT, peer, long, for_good=True),
+        NODE.admin_action(AT, PERSON, long, long, long),
+    ):
+        assert len(message.xml().encode()) < 32_768  # PS3.15 A.6
 
 
 WRONG: list[tuple[str, Callable[[], Any]]] = [
