@@ -27,7 +27,7 @@ from scp.contexts import accepted_contexts
 from scp.observer import Observer, Unobserved
 from scp.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION
 from scp.settings import ReceiverSettings
-from scp.store import Context, Store
+from scp.store import Context, Session, Store
 from scp.upper_layer import ReceivingServer, ServingAssociation
 
 _log = structlog.get_logger(__name__)
@@ -108,6 +108,7 @@ class Receiver:
             (evt.EVT_ESTABLISHED, self._on_established),
             (evt.EVT_C_STORE, self._on_store),
             (evt.EVT_RELEASED, self._on_released),
+            (evt.EVT_ABORTED, self._on_aborted),
             (evt.EVT_REJECTED, self._on_rejected),
             *self._handlers,
         ]
@@ -190,6 +191,7 @@ class Receiver:
 
     def _on_released(self, event: evt.Event) -> None:
         session = _serving(event).session
+        _log_end("association.released", session)
         if session is None or not session.study_uids or not self._settings.release_seconds:
             return
         try:
@@ -198,6 +200,9 @@ class Receiver:
         except SQLAlchemyError as error:
             # Not lost: the studies are due by their quiet time.
             _log.warning("association.release_not_recorded", error=type(error).__name__)
+
+    def _on_aborted(self, event: evt.Event) -> None:
+        _log_end("association.aborted", _serving(event).session)
 
     def _on_rejected(self, event: evt.Event) -> None:
         assoc = _serving(event)
@@ -227,6 +232,18 @@ class Receiver:
 
 def _serving(event: evt.Event) -> ServingAssociation:
     return cast(ServingAssociation, event.assoc)
+
+
+def _log_end(event: str, session: Session | None) -> None:
+    """Say what an association brought; nothing of one that brought nothing."""
+    if session is not None and (session.stored or session.refused):
+        _log.info(
+            event,
+            stored=session.stored,
+            refused=session.refused,
+            studies=len(session.study_uids),
+            calling_ae=session.caller.calling_ae,
+        )
 
 
 def _application_entity(settings: ReceiverSettings) -> AE:

@@ -39,11 +39,15 @@ class Session:
         Who sends, and what it may send.
     study_uids
         The studies that it sent instances of.
+    stored, refused
+        How many C-STORE requests were answered with Success, and how many were not.
     """
 
     caller: Caller
     admitted: Admitted = field(default_factory=Admitted)
     study_uids: set[str] = field(default_factory=set)
+    stored: int = 0
+    refused: int = 0
 
 
 @dataclass(frozen=True)
@@ -155,6 +159,7 @@ class Store:
         """Log an answer, tell the observer, and give it back."""
         caller = session.caller.calling_ae
         if answer.status is not StoreStatus.SUCCESS:
+            session.refused += 1
             _log.warning(
                 "instance.refused",
                 status=f"{answer.status:04X}",
@@ -275,7 +280,9 @@ class _Receiving:
 
     def _success(self, header: Header, arrival: str) -> Answer:
         self._session.study_uids.add(header.study_uid)
-        _log.info(
+        self._session.stored += 1
+        # One line per association says how many; a CT would be two thousand lines.
+        _log.debug(
             "instance.stored",
             arrival=arrival,
             own=header.own,
