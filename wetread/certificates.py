@@ -46,6 +46,12 @@ def delivery_files(destination: Destination) -> TlsFiles:
     return TlsFiles(certificate=destination.certificate, key=destination.key, ca=destination.ca)
 
 
+def audit_files(settings: Settings) -> TlsFiles:
+    """Those of the audit server."""
+    audit = settings.audit
+    return TlsFiles(certificate=audit.certificate, key=audit.key, ca=audit.ca)
+
+
 def check(files: TlsFiles) -> None:
     """Judge the files before they are used.
 

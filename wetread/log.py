@@ -11,7 +11,7 @@ import structlog
 from wetread.config import Log
 
 
-def configure(settings: Log, role: str) -> None:
+def configure(settings: Log, role: str, *, lasting: bool = True) -> None:
     """Set up logging of this process.
 
     Parameters
@@ -20,6 +20,9 @@ def configure(settings: Log, role: str) -> None:
         Level and form.
     role
         What this process does; stands in every line.
+    lasting
+        Whether it is a role, which runs for months, and not a command, whose caller may want
+        standard error elsewhere for the next.
     """
     level = logging.getLevelNamesMapping()[settings.level.upper()]
     renderer: structlog.types.Processor = (
@@ -36,8 +39,8 @@ def configure(settings: Log, role: str) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
-        cache_logger_on_first_use=True,
+        logger_factory=lambda *_: structlog.WriteLogger(sys.stderr),
+        cache_logger_on_first_use=lasting,
     )
     silence_libraries()
 

@@ -76,7 +76,9 @@ def receive(settings: Settings, stop: threading.Event, trail: Trail = NO_TRAIL) 
                 observer=observer,
             )
             receivers.enter_context(receiver)
-        certificates.watch([certificates.receiver_files(settings)], stop)
+        certificates.watch(
+            [certificates.receiver_files(settings), certificates.audit_files(settings)], stop
+        )
         announce_ready()
         stop.wait()
 

@@ -47,13 +47,22 @@ def command_trail(settings: Settings) -> Trail:
     ConfigError
         As of ``role_trail``: what could not be audited is not done.
     """
-    log.configure(settings.log, "cli")
+    log.configure(settings.log, "cli", lasting=False)
     sinks, _ = _sinks(settings, "cli")
     return Trail(_author(settings, "cli"), _launcher(), sinks)
 
 
-def syslog_server(section: AuditSection) -> Server | None:
-    """The audit server, if there is one."""
+def audit_places(settings: Settings) -> list[str]:
+    """Where the trail goes, for people to read; nothing if there is none."""
+    section, found = settings.audit, list[str]()
+    if section.file:
+        found.append(str(settings.node.data_dir / section.file))
+    if section.syslog_host:
+        found.append(f"{section.syslog_host}:{section.syslog_port} (TLS)")
+    return found
+
+
+def _syslog_server(section: AuditSection) -> Server | None:
     if not section.syslog_host:
         return None
     return Server(
@@ -73,7 +82,7 @@ def _sinks(settings: Settings, role: str) -> tuple[list[Sink], SyslogSink | None
             sinks.append(FileSink(path, int(section.file_megabytes * 1_000_000)))
         except OSError as error:
             raise ConfigError(f"audit.file: {path}: {error.strerror}") from error
-    server = syslog_server(section)
+    server = _syslog_server(section)
     if server is None:
         return sinks, None
     syslog = _syslog(settings, role, server)

@@ -23,6 +23,7 @@ from db.retry import RetryPolicy
 from db.studies import StoredInstance
 from inference.package import find_packages
 from scp.passcode import hashed, matches
+from tests.auditschema import alert, event, messages, outcome
 from tests.certificates import Authority
 from tests.dicomfiles import PATIENT, as_file, image
 from tests.mail import letters
@@ -342,6 +343,38 @@ def test_config_check_warns_where_everyone_may_send(wetread: Wetread) -> None:
     with Path("wetread.toml").open("a") as file:
         file.write(f'user = "u"\npasscode_hash = "{hashed(b"x")}"\n')
     assert "peer ct1: its passcode can come by the plain port" in wetread("config", "check").err
+
+
+def test_config_check_says_where_the_audit_trail_goes(wetread: Wetread, tmp_path: Path) -> None:
+    file = tmp_path / "wetread-data" / "audit" / "audit.xml"
+    assert f"audit trail to {file}\n" in wetread("config", "check").out
+    Path("wetread.toml").write_text('[audit]\nfile = ""\nsyslog_host = "arr"\n', "utf-8")
+    assert "audit trail to arr:6514 (TLS)\n" in wetread("config", "check").out
+    Path("wetread.toml").write_text('[audit]\nfile = ""\n', "utf-8")
+    assert "no audit trail is kept" in wetread("config", "check").err
+    ca = '[audit]\nsyslog_host = "arr"\nca = "none.pem"\n'
+    Path("wetread.toml").write_text(ca, "utf-8")
+    assert "none.pem: cannot be read" in wetread("config", "check").err
+
+
+def test_what_is_done_by_hand_is_audited_or_not_done(wetread: Wetread, database: Database) -> None:
+    study = add_study(database)
+    audit = Path("wetread-data/audit")
+    audit.write_text("a file where the folder should be")
+    refused = wetread("jobs", "cancel", 1)
+    assert (refused.code, refused.out) == (3, "")
+    assert "audit.file: " in refused.err
+    assert wetread("jobs", "list", "--json").json[0]["state"] == "queued"
+    audit.unlink()
+    assert wetread("jobs", "cancel", 1, "--json").json["state"] == "cancelled"
+    assert wetread("jobs", "cancel", 1).code == 1  # nothing done, nothing told
+    (message,) = messages((audit / "audit.xml").read_text("utf-8"))
+    assert (event(message), outcome(message)) == ("Use of Restricted Function", "0")
+    assert alert(message) == "job 1 (tiny) cancelled"
+    assert [each.get("UID") for each in message.iter("StudyIDs")] == [study]
+    person = message.findall("ActiveParticipant")[0]
+    user = subprocess.run(["id", "-un"], capture_output=True, text=True, check=True).stdout.strip()
+    assert str(person.get("UserID")).startswith(f"{user}@")
 
 
 def test_config_check_judges_certificates(wetread: Wetread, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from wetread.cli.output import ConfigOption, Exit, JsonOption, show_json
 from wetread.config import DEFAULT_FILE, Settings, find_file, load
 from wetread.listeners import listeners
 from wetread.template import TEMPLATE
+from wetread.trails import audit_places
 
 app = typer.Typer(no_args_is_help=True, help="The settings: init, check, passcode.")
 
@@ -64,11 +65,17 @@ def check(config: ConfigOption = None, as_json: JsonOption = False) -> None:
         typer.echo(f"results to {destination.name}: {address}")
     if not settings.destination:
         typer.echo("results go nowhere: no [[destination]]")
+    for place in audit_places(settings):
+        typer.echo(f"audit trail to {place}")
 
 
 def _judge(settings: Settings) -> None:
     ours = certificates.receiver_files(settings)
-    judged = [ours, *(certificates.delivery_files(each) for each in settings.destination)]
+    judged = [
+        ours,
+        *(certificates.delivery_files(each) for each in settings.destination),
+        certificates.audit_files(settings),
+    ]
     for files in judged:
         certificates.check(files)
         if certificates.exposed(files):
@@ -77,6 +84,8 @@ def _judge(settings: Settings) -> None:
         _warn(f"{file}: expires on {end:%Y-%m-%d}")
     for name in _clear_passcodes(settings):
         _warn(f"peer {name}: its passcode can come by the plain port, where others can read it")
+    if not audit_places(settings):
+        _warn("no audit trail is kept: [audit] has neither file nor syslog_host")
     if not settings.peer:
         _warn(f"no [[peer]] is listed: everyone who calls {settings.node.ae_title} may send")
 
