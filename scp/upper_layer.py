@@ -142,6 +142,9 @@ class ParkingDUL(DULServiceProvider):
         """Let the thread go on."""
         with self._turn:
             self._wanted = False
+            # Said here and not by the thread when it wakes: whoever asks it to park again before
+            # that must wait until it has looked at what it was given back.
+            self._parked = False
             self._turn.notify_all()
         self._idle_timer.restart()  # it ran on, but the peer was not idle
 
@@ -150,8 +153,7 @@ class ParkingDUL(DULServiceProvider):
             if self._wanted and self._nothing_to_do():
                 self._parked = True
                 self._turn.notify_all()
-                self._turn.wait_for(lambda: not self._wanted)
-                self._parked = False
+                self._turn.wait_for(lambda: not self._parked)
                 return False
         if self.serving and self._may_wait():
             return False
