@@ -183,7 +183,8 @@ class Archive:
     def settle(self, partial: Path, path: str) -> None:
         """Make sure that a name is this file's and on disk, whoever has it.
 
-        Only for whoever holds the row of that path. The temporary name may be gone afterwards.
+        Only for whoever holds the row of that path. The temporary name stays where the file system
+        has links, so that a transaction that fails can be tried again.
 
         Raises
         ------
@@ -195,7 +196,7 @@ class Archive:
             return
         self._make_folder(target.parent)
         with _locked(target.parent):
-            partial.replace(target)
+            _second_name(partial).replace(target)
         _fsync_folder(target.parent)
 
     def unclaim(self, partial: Path, path: str) -> None:
@@ -250,6 +251,18 @@ class Archive:
 def _shard(study_uid: str) -> str:
     """Two hexadecimal digits, so that no folder grows to hundreds of thousands of entries."""
     return hashlib.sha256(study_uid.encode("ascii")).hexdigest()[:2]
+
+
+def _second_name(partial: Path) -> Path:
+    """Another temporary name of a file; its only one where the file system has no links."""
+    other = partial.with_name(f"{uuid.uuid4().hex}{PARTIAL_SUFFIX}")
+    try:
+        other.hardlink_to(partial)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        return partial
+    return other
 
 
 def _same_file(one: Path, other: Path) -> bool:
