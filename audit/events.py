@@ -161,6 +161,19 @@ class Author:
         )
         return self._alert(event, peer, f"association rejected: {reason}")
 
+    def refused_connection(self, at: datetime, address: str, reason: str) -> Message:
+        """Security Alert, Node Authentication (A.5.3.11): no TLS, or an unknown node."""
+        event = Event(
+            id=EventID.SECURITY_ALERT,
+            type=EventType.NODE_AUTHENTICATION,
+            action=Action.EXECUTE,
+            outcome=Outcome.SERIOUS_FAILURE,
+            at=at,
+            description=reason,
+        )
+        peer = Peer(ae_title="", address=address)
+        return self._alert(event, peer, f"connection refused: {reason}")
+
     def restricted(self, at: datetime, peer: Peer, reason: str) -> Message:
         """Security Alert, Use of Restricted Function (A.5.3.11): an instance that may not come."""
         event = Event(

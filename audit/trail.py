@@ -91,6 +91,12 @@ class Trail:
         if told is not None:
             self._write(self._author.rejected(self._now(), peer, told, for_good=for_good))
 
+    def connection_refused(self, address: str, reason: str) -> None:
+        """A connection was closed before it said who it is; told of once a minute, too."""
+        told = self._repeats.told(address, reason)
+        if told is not None:
+            self._write(self._author.refused_connection(self._now(), address, told))
+
     def instance_restricted(self, peer: Peer, reason: str) -> None:
         """A peer that was let in sent what it may not send; told of once a minute, too."""
         told = self._repeats.told(peer.address, reason)

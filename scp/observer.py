@@ -23,6 +23,10 @@ class Observer(Protocol):
         """Note that an association was rejected."""
         ...
 
+    def turned_away(self, address: str, reason: str) -> None:
+        """Note that a connection was closed before it asked for an association."""
+        ...
+
     def received(
         self, caller: Caller, admitted: Admitted, header: Header | None, answer: Answer
     ) -> None:
@@ -47,6 +51,9 @@ class Unobserved:
         """Do nothing."""
 
     def rejected(self, caller: Caller, reason: str) -> None:
+        """Do nothing."""
+
+    def turned_away(self, address: str, reason: str) -> None:
         """Do nothing."""
 
     def received(

@@ -122,6 +122,7 @@ class Receiver:
                 store=self._store,
                 gate=self._gate,
                 tls=self._tls,
+                turned_away=self._on_turned_away,
             )
         except OSError as error:
             raise ListenError(
@@ -217,6 +218,9 @@ class Receiver:
             )
         reason = by_gate.reason if by_gate else "another AE title was called, or too many"
         self._tell(lambda: self._observer.rejected(caller, reason))
+
+    def _on_turned_away(self, address: str, reason: str) -> None:
+        self._tell(lambda: self._observer.turned_away(address, reason))
 
     def _tell(self, event: Callable[[], None]) -> None:
         try:

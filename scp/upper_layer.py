@@ -18,7 +18,7 @@ import ssl
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import structlog
@@ -365,6 +365,8 @@ class ReceivingServer(ThreadedAssociationServer):
         Decides who may come in; None lets all in.
     tls
         Makes connections secure; None for plain TCP.
+    turned_away
+        Is told of the address and the reason of each connection that is closed unheard.
     """
 
     daemon_threads = True  # a stopped receiver does not wait for handshakes
@@ -381,8 +383,10 @@ class ReceivingServer(ThreadedAssociationServer):
         store: Store,
         gate: Gate | None,
         tls: ssl.SSLContext | None,
+        turned_away: Callable[[str, str], None],
     ) -> None:
         self.settings = settings
+        self.turned_away = turned_away
         self.store = store
         self.gate = gate
         super().__init__(
@@ -414,7 +418,7 @@ class ReceivingServer(ThreadedAssociationServer):
         """Whether it may be a peer's, and there is room for another, established or not."""
         address = str(client_address[0])
         if self.gate is not None and not self.gate.may_connect(address):
-            _log.warning("connection.refused", address=address, reason="no peer has this address")
+            self._turn_away(address, "no peer has this address")
             return False
         limit = _CONNECTIONS_PER_ASSOCIATION * self.ae.maximum_associations
         return len(self.active_associations) < limit
@@ -426,10 +430,14 @@ class ReceivingServer(ThreadedAssociationServer):
             try:
                 request = accept(request, context, self.ae.acse_timeout or _HANDSHAKE_SECONDS)
             except HandshakeFailed as failed:
-                _log.warning("connection.refused", address=client_address[0], reason=str(failed))
+                self._turn_away(str(client_address[0]), str(failed))
                 return
             request.settimeout(None)
         super().finish_request(request, client_address)
+
+    def _turn_away(self, address: str, reason: str) -> None:
+        _log.warning("connection.refused", address=address, reason=reason)
+        self.turned_away(address, reason)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Log what went wrong before there was an association."""

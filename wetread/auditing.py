@@ -93,6 +93,10 @@ class ReceptionAudit:
         for_good = reason not in _FOR_NOW
         self._trail.association_rejected(_peer(caller), reason, for_good=for_good)
 
+    def turned_away(self, address: str, reason: str) -> None:
+        """Tell of a connection that was closed unheard: an unknown address, a failed handshake."""
+        self._trail.connection_refused(address, reason)
+
     def received(
         self, caller: Caller, admitted: Admitted, header: Header | None, answer: Answer
     ) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import socket
+import ssl
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -16,6 +19,7 @@ from tests.auditserver import AuditServer, wait_until
 from tests.certificates import Authority
 from tests.storescp import StoreScp
 from tools.node import Node
+from tools.ports import free_port
 from wetread.phantom import write_study
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
@@ -96,6 +100,40 @@ def test_what_a_study_leaves_in_the_trail(pacs: StoreScp, tmp_path: Path, patien
         assert part not in written
     assert (str(source.PatientID) in written) == (patient == "id")
     assert written.count('AuditSourceID="AI of ward 3"') == len(trail(node))
+
+
+def test_who_has_no_certificate_and_who_comes_from_elsewhere_is_in_the_trail(
+    tmp_path: Path,
+) -> None:
+    if not Authority.installed():
+        pytest.skip("openssl is not installed")
+    authority = Authority(tmp_path / "ca")
+    pair, port = authority.issue("node"), free_port()
+    settings = (
+        f'[tls]\ncertificate = "{pair.certificate}"\nkey = "{pair.key}"\nport = {port}\n'
+        f'ca = "{authority.certificate}"\nrequire = false\n'
+        '[[peer]]\nname = "ct"\nae_title = "CT1"\nnetworks = ["127.0.0.1"]\n'
+    )
+    with Node(tmp_path / "node", extra=settings) as node:
+        stranger = ssl.create_default_context(cafile=authority.certificate)
+        with (
+            socket.create_connection(("127.0.0.1", port)) as plain,
+            stranger.wrap_socket(plain, server_hostname="localhost") as secured,
+            suppress(OSError),
+        ):
+            secured.recv(1)
+        with socket.create_connection(
+            ("127.0.0.1", node.port), source_address=("127.0.0.2", 0)
+        ) as elsewhere:
+            assert elsewhere.recv(1) == b""
+        knock(node)
+        wait_until(lambda: len(found(node, "Node Authentication")) >= 3)
+    certificate, address, title = found(node, "Node Authentication")
+    assert objects(certificate) == {"Node ID": "127.0.0.1"}
+    assert alert(certificate) == "connection refused: peer did not return a certificate"
+    assert objects(address) == {"Node ID": "127.0.0.2"}
+    assert alert(address) == "connection refused: no peer has this address"
+    assert alert(title).startswith("association rejected: ")
 
 
 def test_the_trail_reaches_an_audit_server_that_was_away(pacs: StoreScp, tmp_path: Path) -> None:

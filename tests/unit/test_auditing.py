@@ -169,6 +169,17 @@ def test_a_rejection_is_an_alert_by_its_reason(
     assert alert(memory.messages[0]) == f"association rejected: {reason.reason}"
 
 
+def test_a_connection_that_is_closed_unheard_is_an_alert(
+    reception: ReceptionAudit, memory: Memory
+) -> None:
+    reception.turned_away("192.0.2.9", "no peer has this address")
+    assert memory.told() == [("Node Authentication", "8")]
+    (message,) = memory.messages
+    assert objects(message) == {"Node ID": "192.0.2.9"}
+    assert alert(message) == "connection refused: no peer has this address"
+    assert participants(message)[1] == (None, None)
+
+
 def test_who_knocks_again_and_again_is_told_of_once_a_minute(
     trail: Trail, memory: Memory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
