@@ -28,7 +28,6 @@ from pynetdicom.ae import ApplicationEntity
 from pynetdicom.association import Association
 from pynetdicom.dimse import DIMSEServiceProvider
 from pynetdicom.dimse_primitives import C_FIND, C_GET, C_MOVE, DimseServiceType
-from pynetdicom.dul import DULServiceProvider
 from pynetdicom.transport import AssociationSocket, RequestHandler, ThreadedAssociationServer
 
 from db.errors import where
@@ -36,6 +35,7 @@ from scp.access import Admitted, Gate
 from scp.admission import GuardedACSE, caller_of
 from scp.association import Exchange
 from scp.command import MalformedCommand
+from scp.ending import EndingDUL
 from scp.line import Interrupted, Limits, Line, PeerGone, PeerTooSlow
 from scp.pdata import MalformedPDU
 from scp.settings import ReceiverSettings
@@ -115,7 +115,7 @@ class PushBackSocket(AssociationSocket):
         return data
 
 
-class ParkingDUL(DULServiceProvider):
+class ParkingDUL(EndingDUL):
     """The upper-layer thread, which stands still while the association's thread has the socket."""
 
     def __init__(self, assoc: ServingAssociation) -> None:
