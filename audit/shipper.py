@@ -19,6 +19,7 @@ _LONGEST_WAIT_SECONDS = 60.0
 _IDLE_SECONDS = 1.0
 _FORGET_SECONDS = 60.0
 _LEAVE_SECONDS = 5.0
+_LOST_TOLD = 100
 
 
 class SyslogSink:
@@ -65,7 +66,7 @@ class SyslogSink:
             The spool's disk does not take it.
         """
         if not self._spool.put(self._header.line(message, at)):
-            _log.error("audit.lost", reason="the spool is full", lost=self._spool.lost())
+            self._report_lost(self._spool.lost())
         self._wake.set()
 
     def sync(self) -> None:
@@ -148,6 +149,12 @@ class SyslogSink:
         connection.acknowledged()
         for path in batch:
             path.unlink(missing_ok=True)
+
+    @staticmethod
+    def _report_lost(lost: int) -> None:
+        """Say it of the first and then of every hundredth, not of each."""
+        if lost % _LOST_TOLD == 1:
+            _log.error("audit.lost", reason="the spool is full", lost=lost)
 
     def _report(self, error: Exception) -> None:
         """Say once that the server is away, not once a minute."""

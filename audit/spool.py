@@ -136,9 +136,17 @@ class Spool:
                 stream.flush()
                 os.fsync(stream.fileno())
             temporary.rename(self._folder / (name + _MESSAGE))
+            self._sync_names()
         except OSError:
             temporary.unlink(missing_ok=True)
             raise
+
+    def _sync_names(self) -> None:
+        folder = os.open(self._folder, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
     def _measure(self) -> None:
         """Learn now and then what other processes put in and took out."""

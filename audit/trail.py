@@ -104,7 +104,7 @@ class Trail:
             self._write(self._author.restricted(self._now(), peer, told))
 
     def instances_received(
-        self, source: Peer, instances: Instances, *, at: datetime, new: bool = False
+        self, source: Peer, instances: Instances, *, at: datetime, new: bool
     ) -> None:
         """Instances of a study are stored; the last came at ``at``; ``new`` if none was known."""
         self._write(self._author.received(at, source, instances, new=new))

@@ -8,6 +8,9 @@ from scp.access import Admitted, Caller
 from scp.header import Header
 from scp.status import Answer
 
+TOO_MANY = "the node has as many associations open as it takes"
+"""Why the stock negotiation rejects what the gate has let in."""
+
 
 class Observer(Protocol):
     """Is told of associations and instances, in the thread that serves them: be quick.

@@ -24,7 +24,7 @@ from scp.access import Gate
 from scp.admission import GuardedACSE, caller_of
 from scp.command import COMMENT_LIMIT, StoreRequest
 from scp.contexts import accepted_contexts
-from scp.observer import Observer, Unobserved
+from scp.observer import TOO_MANY, Observer, Unobserved
 from scp.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION
 from scp.settings import ReceiverSettings
 from scp.store import Context, Session, Store
@@ -216,7 +216,9 @@ class Receiver:
                 called_ae=caller.called_ae,
                 address=caller.address,
             )
-        reason = by_gate.reason if by_gate else "another AE title was called, or too many"
+        # A gate judges the called AE title, too; without one the stock negotiation does.
+        by_stock = TOO_MANY if self._gate else "another AE title was called, or too many"
+        reason = by_gate.reason if by_gate else by_stock
         self._tell(lambda: self._observer.rejected(caller, reason))
 
     def _on_turned_away(self, address: str, reason: str) -> None:

@@ -35,7 +35,10 @@ class Answer:
         What became of the request.
     comment
         What is wrong, without patient data; the response holds 64 characters of it.
+    known
+        Of a success: whether the instance was here before.
     """
 
     status: StoreStatus
     comment: str = ""
+    known: bool = False

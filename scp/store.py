@@ -290,7 +290,7 @@ class _Receiving:
             study_uid=header.study_uid,
             calling_ae=self._session.caller.calling_ae,
         )
-        return Answer(StoreStatus.SUCCESS)
+        return Answer(StoreStatus.SUCCESS, known=arrival != "new")
 
     def _stored(self, sop_instance_uid: str) -> StoredInstance | None:
         with self._store.database.read() as connection:

@@ -26,6 +26,7 @@ from delivery.destination import Failed, Refused, Sent
 from delivery.observer import Recorded
 from scp.access import Admitted, Caller
 from scp.header import Header
+from scp.observer import TOO_MANY
 from scp.rejection import Rejection
 from scp.status import Answer, StoreStatus
 from wetread.config import Settings
@@ -34,7 +35,7 @@ _log = structlog.get_logger(__name__)
 _LOOK_SECONDS = 1.0
 # An association may stand for days. What it brought is told of when it pauses for this long.
 _PAUSE = timedelta(seconds=10)
-_FOR_NOW = {Rejection.ASSOCIATIONS.reason, Rejection.FAULT.reason}
+_FOR_NOW = {TOO_MANY, Rejection.ASSOCIATIONS.reason, Rejection.FAULT.reason}
 
 PatientOf = Callable[[Path], str | None]
 
@@ -57,6 +58,7 @@ class _Group:
 
     caller: Caller
     study_uid: str
+    known: bool
     refusal: str
     path: Path | None
     last_at: datetime
@@ -81,7 +83,7 @@ class ReceptionAudit:
         self._archive = archive
         self._patient = patient
         self._lock = threading.Lock()
-        self._groups: dict[tuple[Callable[[], bool], str, str], _Group] = {}
+        self._groups: dict[tuple[Callable[[], bool], str, bool, str], _Group] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._look, name="audit-reception", daemon=True)
 
@@ -108,11 +110,11 @@ class ReceptionAudit:
             return
         stored = answer.status is StoreStatus.SUCCESS
         refusal = "" if stored else f"{answer.status:04X} {answer.comment}"
-        key = (caller.present, header.study_uid, refusal)
+        key = (caller.present, header.study_uid, answer.known, refusal)
         with self._lock:
             group = self._groups.get(key)
             if group is None:
-                group = self._groups[key] = self._group(caller, header, refusal)
+                group = self._groups[key] = self._group(caller, header, answer, refusal)
             group.classes[header.sop_class_uid] += 1
             group.last_at = datetime.now(UTC)
 
@@ -124,11 +126,12 @@ class ReceptionAudit:
         self._stop.set()
         self._thread.join()
 
-    def _group(self, caller: Caller, header: Header, refusal: str) -> _Group:
+    def _group(self, caller: Caller, header: Header, answer: Answer, refusal: str) -> _Group:
         stored = self._archive.instance_path(header.study_uid, header.sop_instance_uid)
         return _Group(
             caller=caller,
             study_uid=header.study_uid,
+            known=answer.known,
             refusal=refusal,
             last_at=datetime.now(UTC),
             path=None if refusal else self._archive.full_path(stored),
@@ -161,8 +164,7 @@ class ReceptionAudit:
         if group.refusal:
             self._trail.instances_refused(peer, instances, group.refusal, at=group.last_at)
         else:
-            # Whether we held them before is not told here; then it is Read (A.5.3.7).
-            self._trail.instances_received(peer, instances, at=group.last_at)
+            self._trail.instances_received(peer, instances, at=group.last_at, new=not group.known)
 
 
 class DeliveryAudit:

@@ -21,6 +21,7 @@ from delivery.destination import Failed, Outcome, Refused, Sent
 from delivery.observer import Recorded
 from scp.access import Admitted, Caller
 from scp.header import Header
+from scp.observer import TOO_MANY
 from scp.rejection import Rejection
 from scp.status import Answer, StoreStatus
 from tests.auditschema import alert, checked, classes, event, objects, outcome, participants
@@ -119,6 +120,16 @@ def test_one_message_per_study_and_association(reception: ReceptionAudit, memory
     assert participants(memory.messages[0])[0] == ("AETITLES=CONSOLE", "Source Role ID")
 
 
+def test_what_was_here_before_is_told_apart(reception: ReceptionAudit, memory: Memory) -> None:
+    caller = Association().caller
+    known = Answer(StoreStatus.SUCCESS, known=True)
+    for number, answer in enumerate([SUCCESS, known, known]):
+        reception.received(caller, Admitted(), header("1.1", number), answer)
+    end(reception)
+    told = [(each[0].get("EventActionCode"), classes(each)) for each in memory.messages]
+    assert told == [("C", {CT: 1}), ("R", {CT: 2})]
+
+
 def test_a_pause_ends_a_group_though_the_association_stands(
     reception: ReceptionAudit, memory: Memory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -178,6 +189,13 @@ def test_a_connection_that_is_closed_unheard_is_an_alert(
     assert objects(message) == {"Node ID": "192.0.2.9"}
     assert alert(message) == "connection refused: no peer has this address"
     assert participants(message)[1] == (None, None)
+
+
+def test_a_full_node_is_no_alert_about_who_called(
+    reception: ReceptionAudit, memory: Memory
+) -> None:
+    reception.rejected(Association().caller, TOO_MANY)
+    assert memory.told() == [("Use of Restricted Function", "4")]
 
 
 def test_who_knocks_again_and_again_is_told_of_once_a_minute(
