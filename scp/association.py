@@ -9,7 +9,14 @@ from collections.abc import Mapping
 
 from scp import command
 from scp.line import Interrupted, Line
-from scp.pdata import Fragment, MalformedPDU, OtherPDU, PDataReader, command_pdus
+from scp.pdata import (
+    PDU_TYPES,
+    Fragment,
+    MalformedPDU,
+    OtherPDU,
+    PDataReader,
+    command_pdus,
+)
 from scp.store import Context, Reception, Session, Store
 
 _BUFFER_BYTES = 256 * 1024
@@ -99,6 +106,8 @@ class Exchange:
     def _take(self, received: memoryview) -> bytes | None:
         for event in self._reader.feed(received):
             if isinstance(event, OtherPDU):
+                if event.kind not in PDU_TYPES:
+                    raise MalformedPDU(f"no PDU has type {event.kind:#04x}")
                 return self._reader.rest()
             if event.command:
                 foreign = self._on_command(event)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 P_DATA_TF = 0x04
+PDU_TYPES = range(0x01, 0x08)  # PS3.8 section 9.3.1
 HEADER_BYTES = 6  # of a PDU as of a PDV
 
 _PDU_HEADER = struct.Struct(">BxI")  # PS3.8 table 9-22: type, reserved, length
