@@ -65,7 +65,12 @@ class SyslogSink:
         OSError
             The spool's disk does not take it.
         """
-        if not self._spool.put(self._header.line(message, at)):
+        try:
+            kept = self._spool.put(self._header.line(message, at))
+        except OSError:
+            self._spool.count_lost(1)
+            raise
+        if not kept:
             self._report_lost(self._spool.lost())
         self._wake.set()
 

@@ -89,10 +89,20 @@ class Spool:
             path.unlink(missing_ok=True)
             gone += 1
         if gone:
-            with self._lock:
-                self._add_lost(gone)
+            self.count_lost(gone)
         self._sweep()
         return gone
+
+    def count_lost(self, count: int) -> None:
+        """Remember that messages were lost.
+
+        Raises
+        ------
+        OSError
+            Not even that could be written.
+        """
+        with self._lock:
+            self._add_lost(count)
 
     def lost(self) -> int:
         """How many messages were lost and not told of yet."""

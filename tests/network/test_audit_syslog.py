@@ -17,11 +17,15 @@ from pathlib import Path
 import pytest
 
 from audit import shipper
+from audit.events import Peer
 from audit.shipper import SyslogSink
 from audit.spool import Spool
 from audit.syslog import Header, Server
+from tests.auditschema import alert, checked, event, outcome
 from tests.auditserver import AuditServer, wait_until
 from tests.certificates import Authority
+from wetread.config import AuditSection, Settings
+from wetread.trails import role_trail
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 HEADER = Header(host="node one", application="wetread", process="receive-17")
@@ -182,6 +186,46 @@ def test_a_full_spool_keeps_the_oldest_and_tells_how_many_were_lost(
             texts = server.wait(4)
             wait_until(lambda: spool.lost() == 0)
     assert texts == ["<m n='0'/>", "<m n='1'/>", "<m n='2'/>", "<lost n='5'/>"]
+
+
+def test_a_role_tells_the_server_by_an_alert_how_many_messages_it_never_got(
+    server: AuditServer, authority: Authority, tmp_path: Path
+) -> None:
+    section = AuditSection(
+        file="",
+        syslog_host="localhost",
+        syslog_port=server.port,
+        ca=authority.certificate,
+        spool_megabytes=0.004,
+    )
+    made = Settings(audit=section)
+    node = made.node.model_copy(update={"data_dir": tmp_path})
+    with role_trail(made.model_copy(update={"node": node}), "receive") as trail:
+        for number in range(10):
+            trail.association_rejected(Peer(ae_title="X", address="192.0.2.1"), f"reason {number}")
+        with server:
+            wait_until(lambda: any("110133" in text for text in server.texts()))
+    received = [checked(text) for text in server.texts()]
+    lost = received[-1]
+    assert (event(lost), outcome(lost)) == ("Audit Recording Stopped", "12")
+    assert alert(lost).startswith(f"{10 - len(received[:-1])} audit messages were lost")
+    assert alert(received[0]) == "association rejected: reason 0"
+
+
+def test_a_disk_that_takes_no_message_is_a_loss_too(
+    server: AuditServer, authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = spool_of(tmp_path)
+    sink = sink_of(spool, server, authority)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(spool, "_write", full)
+    with pytest.raises(OSError, match="No space"):
+        sink.write("<a/>", AT)
+    assert spool.lost() == 1
+    assert spool.waiting() == []
 
 
 def test_what_waited_too_long_is_counted_as_lost(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from audit.file import FileSink
+from audit.spool import Spool
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -41,6 +42,22 @@ def test_one_message_per_line_for_the_owner_alone(sink: FileSink, path: Path) ->
     for each in path.parent.iterdir():
         assert stat.S_IMODE(each.stat().st_mode) == 0o600
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_what_root_makes_belongs_to_the_owner_of_the_folder(tmp_path: Path) -> None:
+    os.chown(tmp_path, 12345, 12345)
+    path = tmp_path / "audit" / "audit.xml"
+    sink = FileSink(path, 100)
+    for _ in range(4):
+        sink.write("x" * 60, AT)
+    sink.close()
+    spool = Spool(tmp_path / "audit" / "spool", 5, 60.0)
+    spool.put(b"12345")
+    spool.put(b"lost")
+    made = list(tmp_path.rglob("*"))
+    assert len(made) == 1 + 2 + 3 + 1 + 2
+    assert {each.stat().st_uid for each in made} == {12345}
 
 
 def test_a_full_file_gets_the_next_number_and_stays(sink: FileSink, path: Path) -> None:
