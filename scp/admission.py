@@ -13,6 +13,7 @@ from pynetdicom.association import Association
 from pynetdicom.pdu_primitives import A_ASSOCIATE, UserIdentityNegotiation
 
 from scp.access import Admitted, Caller, Gate, Rejected
+from scp.presence import Presence
 from scp.rejection import Rejection
 from scp.sop_classes import storage_classes
 
@@ -36,6 +37,8 @@ class GuardedACSE(ACSE):
         The association that it serves.
     gate
         Decides who may come in.
+    room
+        Those who are in; None for as many as pynetdicom takes.
 
     Attributes
     ----------
@@ -44,9 +47,10 @@ class GuardedACSE(ACSE):
         ``admitted`` of the association.
     """
 
-    def __init__(self, assoc: Association, gate: Gate) -> None:
+    def __init__(self, assoc: Association, gate: Gate, room: Presence | None = None) -> None:
         super().__init__(assoc)
         self._gate = gate
+        self._room = room
         self._admitted: Admitted | None = None
         self.rejected: Rejected | None = None
 
@@ -74,7 +78,10 @@ class GuardedACSE(ACSE):
 
     def _ask(self, caller: Caller) -> Admitted:
         try:
-            return self._gate.admit(caller)
+            admitted = self._gate.admit(caller)
+            if self._room is not None and not self._room.enter(caller.present):
+                raise Rejection.FULL.rejected()
+            return admitted
         except Rejected:
             raise
         except Exception as error:  # whatever goes wrong in a gate, it stays shut

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 from itertools import combinations
@@ -11,6 +10,7 @@ from typing import Any
 
 from scp.access import Admitted, Caller
 from scp.passcode import matches
+from scp.presence import Presence
 from scp.rejection import Rejection
 
 Network = IPv4Network | IPv6Network
@@ -87,8 +87,11 @@ class PeerGate:
                     f"{one.name!r} and {other.name!r} have the same AE title and no networks "
                     "that tell them apart"
                 )
-        self._present: dict[str, list[Callable[[], bool]]] = {}
-        self._lock = threading.Lock()
+        self._present = {
+            each.name: Presence(each.associations)
+            for each in self._rules
+            if each.associations is not None
+        }
 
     def may_connect(self, address: str) -> bool:
         """Whether a peer may come from this IP address.
@@ -114,7 +117,9 @@ class PeerGate:
             raise Rejection.CERTIFICATE.rejected()
         if rule.user and not _identified(rule, caller):
             raise Rejection.IDENTITY.rejected()
-        self._enter(rule, caller)
+        inside = self._present.get(rule.name)
+        if inside is not None and not inside.enter(caller.present):
+            raise Rejection.ASSOCIATIONS.rejected()
         return Admitted(
             peer=rule.name,
             sop_classes=rule.sop_classes,
@@ -135,17 +140,6 @@ class PeerGate:
             raise Rejection.CALLED_AE.rejected()
         (rule,) = rules  # no two overlap
         return rule
-
-    def _enter(self, rule: PeerRule, caller: Caller) -> None:
-        """Count an association in; those that have ended are counted out here."""
-        if rule.associations is None:
-            return
-        with self._lock:
-            present = [each for each in self._present.get(rule.name, ()) if each()]
-            self._present[rule.name] = present
-            if len(present) >= rule.associations:
-                raise Rejection.ASSOCIATIONS.rejected()
-            present.append(caller.present)
 
 
 def names(certificate: Mapping[str, Any] | None) -> frozenset[str]:

@@ -21,6 +21,7 @@ class Rejection(Enum):
     # PS3.7 Annex D.3.3.7: rejected permanently by the ACSE related function.
     IDENTITY = (1, 2, 1, "the user or passcode is missing or wrong")
     ASSOCIATIONS = (2, 3, 2, "the peer has as many associations open as it may")
+    FULL = (2, 3, 2, "the receiver has as many associations open as it takes")
     FAULT = (2, 1, 1, "a fault of this node while it decided")
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -257,7 +258,8 @@ def _application_entity(settings: ReceiverSettings) -> AE:
     ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
     ae.implementation_version_name = IMPLEMENTATION_VERSION
     ae.require_called_aet = True
-    ae.maximum_associations = settings.maximum_associations
+    # pynetdicom would count connections that never asked for an association; see ``Presence``.
+    ae.maximum_associations = sys.maxsize
     ae.maximum_pdu_size = settings.maximum_pdu_size
     ae.network_timeout = settings.network_timeout_seconds
     return ae

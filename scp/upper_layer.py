@@ -36,8 +36,10 @@ from scp.admission import GuardedACSE, caller_of
 from scp.association import Exchange
 from scp.command import MalformedCommand
 from scp.ending import EndingDUL
+from scp.gate import PeerGate
 from scp.line import Interrupted, Limits, Line, PeerGone, PeerTooSlow
 from scp.pdata import MalformedPDU
+from scp.presence import Lobby, Presence
 from scp.settings import ReceiverSettings
 from scp.store import Context, Session, Store
 from scp.tls import HandshakeFailed, accept
@@ -50,7 +52,7 @@ _DUL_DELAY_SECONDS = 0.0005  # pynetdicom's thread polls while it is not parked
 _PARK_SECONDS = 0.05
 _HANDSHAKE_SECONDS = 30.0
 _LONGEST_OTHER_PDU = 4 * 1024 * 1024  # bytes that a PDU read by pynetdicom may have
-_CONNECTIONS_PER_ASSOCIATION = 4  # more are closed at once: threads are not free
+_CONNECTIONS_PER_ASSOCIATION = 4  # that are none yet; more are closed: threads are not free
 _CANCELLABLE = (C_FIND, C_GET, C_MOVE)  # PS3.7 section 9.3.2.3
 
 
@@ -210,8 +212,7 @@ class ServingAssociation(Association):
         self.receiving = server
         self.admitted = Admitted()
         self.session: Session | None = None
-        if server.gate is not None:
-            self.acse = GuardedACSE(self, server.gate)
+        self.acse = GuardedACSE(self, server.gate, server.room)
         self.dul = ParkingDUL(self)
         self.dimse = ServingDIMSE(self)
         # They live in the DUL's timers, which are new.
@@ -388,7 +389,10 @@ class ReceivingServer(ThreadedAssociationServer):
         self.settings = settings
         self.turned_away = turned_away
         self.store = store
-        self.gate = gate
+        self.gate = gate or PeerGate(ae.ae_title)
+        most = settings.maximum_associations
+        self.room = Presence(most)
+        self._lobby = Lobby(_CONNECTIONS_PER_ASSOCIATION * most, most)
         super().__init__(
             ae,
             address,
@@ -415,13 +419,31 @@ class ReceivingServer(ThreadedAssociationServer):
         return connection, address
 
     def verify_request(self, request: Any, client_address: Any) -> bool:
-        """Whether it may be a peer's, and there is room for another, established or not."""
+        """Whether it may be a peer's, and there is room for another that has asked for nothing."""
         address = str(client_address[0])
-        if self.gate is not None and not self.gate.may_connect(address):
+        if not self.gate.may_connect(address):
             self._turn_away(address, "no peer has this address")
             return False
-        limit = _CONNECTIONS_PER_ASSOCIATION * self.ae.maximum_associations
-        return len(self.active_associations) < limit
+        silent = [e for e in self.active_associations if not e.is_established]
+        if not self._lobby.enter(address, (each.requestor.address for each in silent)):
+            self._turn_away(address, "too many connections that ask for nothing")
+            return False
+        return True
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Serve a connection in a thread of its own."""
+        try:
+            super().process_request(request, client_address)
+        except Exception:  # there can be no further thread
+            self._lobby.leave(str(client_address[0]))
+            raise
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Make an association of a connection, which then has a thread itself."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._lobby.leave(str(client_address[0]))
 
     def finish_request(self, request: Any, client_address: Any) -> None:
         """Do the TLS handshake, then begin the association; in the connection's own thread."""

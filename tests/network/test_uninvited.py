@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from pynetdicom import AE
 from pynetdicom.association import Association
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
@@ -16,6 +17,7 @@ from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 from db import migrate
 from db.archive import Archive
 from db.engine import Database
+from scp.rejection import Rejection
 from scp.server import Receiver
 from scp.settings import ReceiverSettings
 
@@ -66,14 +68,61 @@ def request(identity: bytes) -> bytes:
 
 
 def test_a_closed_connection_is_gone_at_once(receiver: Receiver) -> None:
-    scanners = [connect(receiver) for _ in range(LIMIT + 1)]
-    wait_until(lambda: alive(receiver) == LIMIT + 1)
+    scanners = [connect(receiver) for _ in range(LIMIT)]
+    wait_until(lambda: alive(receiver) == LIMIT)
     for each in scanners:
         each.close()
     wait_until(lambda: alive(receiver) == 0)
     association = call(receiver)
     assert association.is_established
     association.release()
+
+
+def test_connections_that_ask_for_nothing_take_no_place_of_an_association(
+    receiver: Receiver,
+) -> None:
+    held = [call(receiver) for _ in range(LIMIT - 2)]
+    idle = [connect(receiver) for _ in range(LIMIT - 1)]
+    wait_until(lambda: alive(receiver) == len(held) + len(idle))
+    held += [call(receiver), call(receiver)]
+    assert all(each.is_established for each in held)
+    refused = call(receiver)
+    answer = refused.acceptor.primitive
+    assert answer is not None
+    assert (answer.result, answer.result_source, answer.diagnostic) == Rejection.FULL.value[:3]
+    held.pop().release()
+    held.append(wait_for_room(receiver))
+    for each in held:
+        each.release()
+    for connection in idle:
+        connection.close()
+
+
+def test_one_address_does_not_hold_all_connections(receiver: Receiver) -> None:
+    with structlog.testing.capture_logs() as logged:
+        idle = [connect(receiver) for _ in range(LIMIT)]
+        wait_until(lambda: alive(receiver) == LIMIT)
+        with connect(receiver) as one_more:
+            assert one_more.recv(1) == b""
+        assert alive(receiver) == LIMIT
+        (line,) = (each for each in logged if each["event"] == "connection.refused")
+        assert line["reason"] == "too many connections that ask for nothing"
+        with socket.socket() as neighbour:
+            neighbour.bind(("127.0.0.2", 0))
+            neighbour.connect(("127.0.0.1", receiver.port))
+            wait_until(lambda: alive(receiver) == LIMIT + 1)
+    for each in idle:
+        each.close()
+    wait_until(lambda: alive(receiver) == 0)
+    call(receiver).release()
+
+
+def wait_for_room(receiver: Receiver) -> Association:
+    deadline = time.monotonic() + 5
+    while not (association := call(receiver)).is_established:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return association
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from scp.access import Admitted, Caller, Rejected
 from scp.gate import Network, PeerGate, PeerRule, names
 from scp.passcode import checked, hashed, matches
+from scp.presence import Lobby
 from scp.rejection import Rejection
 
 OURS = "WETREAD"
@@ -289,3 +290,18 @@ def test_secrets_are_not_shown() -> None:
     assert "sesame" not in repr(caller(passcode=b"open sesame"))
     assert HASH not in repr(rule(passcode_hash=HASH))
     assert "clinic" not in repr(caller(certificate=CERTIFICATE))
+
+
+def test_a_lobby_has_room_again_when_someone_leaves() -> None:
+    lobby = Lobby(limit=3, per_address=2)
+    assert lobby.enter("a", [])
+    assert lobby.enter("a", [])
+    assert not lobby.enter("a", [])  # one address has its share
+    assert not lobby.enter("b", ["c"])  # all places are taken, one by a silent association
+    assert lobby.enter("b", [])
+    assert not lobby.enter("c", [])
+    lobby.leave("a")
+    assert lobby.enter("c", [])
+    for each in ("a", "b", "c"):
+        lobby.leave(each)
+    assert not lobby._opening
