@@ -68,6 +68,7 @@ class Node(_Section):
     host: str = Field(default="0.0.0.0", min_length=1)
     port: Port = 11112
     data_dir: Path = Path("wetread-data")
+    receivers: int = Field(default=1, ge=1, le=16)
     free_megabytes: int = Field(default=1024, ge=0, le=100_000_000)
 
 

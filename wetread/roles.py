@@ -208,6 +208,7 @@ def receiver_settings(settings: Settings) -> ReceiverSettings:
         quiet_seconds_default=quiet.pop("default"),
         quiet_seconds=quiet,
         release_seconds=settings.study.release_seconds,
+        share_port=settings.node.receivers > 1,
     )
 
 

@@ -66,14 +66,14 @@ class Supervisor:
     Parameters
     ----------
     settings
-        How many workers.
+        How many receivers and workers.
     config_file
         Handed to each role.
     """
 
     def __init__(self, settings: Settings, config_file: Path | None) -> None:
         self._settings = settings
-        names = ["receive", *["work"] * settings.worker.processes]
+        names = ["receive"] * settings.node.receivers + ["work"] * settings.worker.processes
         if settings.destination or any(each.host for each in settings.peer):
             names.append("deliver")
         arguments = ["-c", str(config_file)] if config_file else []

@@ -9,6 +9,7 @@ ae_title = "WETREAD"              # what the console calls; 1 to 16 characters
 host = "0.0.0.0"                  # where to listen; 127.0.0.1 for this machine alone
 port = 11112
 data_dir = "wetread-data"         # archive, results, SQLite file
+receivers = 1                     # processes that listen; 2 when many consoles send at once
 free_megabytes = 1024             # with less free disk, images are refused (A700); 0: never
 
 [tls]                             # encrypted DICOM for what comes in; see docs/security.md
