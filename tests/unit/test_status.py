@@ -191,6 +191,11 @@ def test_commitments_are_listed_and_shown(wetread: Wetread, database: Database) 
     assert "1 dead" in wetread("status")[1]
 
 
+def test_a_commitment_that_does_not_exist_is_named(wetread: Wetread, database: Database) -> None:
+    code, _, err = wetread("commitments", "show", 99)
+    assert (code, err) == (4, "wetread: there is no commitment 99\n")
+
+
 def test_what_was_reported_as_failed_is_shown(wetread: Wetread, database: Database) -> None:
     number = add_dead(database)
     with database.write() as connection:
