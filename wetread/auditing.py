@@ -35,7 +35,8 @@ _log = structlog.get_logger(__name__)
 _LOOK_SECONDS = 1.0
 # An association may stand for days. What it brought is told of when it pauses for this long.
 _PAUSE = timedelta(seconds=10)
-_FOR_NOW = {TOO_MANY, Rejection.ASSOCIATIONS.reason, Rejection.FAULT.reason}
+_TRANSIENT = 2  # PS3.8 Table 9-21, result: the peer may try again
+_FOR_NOW = {TOO_MANY, *(each.reason for each in Rejection if each.value[0] == _TRANSIENT)}
 
 PatientOf = Callable[[Path], str | None]
 

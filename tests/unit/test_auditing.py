@@ -174,7 +174,7 @@ def test_a_rejection_is_an_alert_by_its_reason(
     reception: ReceptionAudit, memory: Memory, reason: Rejection
 ) -> None:
     reception.rejected(Association().caller, reason.reason)
-    for_now = reason in (Rejection.ASSOCIATIONS, Rejection.FAULT)
+    for_now = reason.rejected().result == 2  # PS3.8 Table 9-21: rejected-transient
     expected = ("Use of Restricted Function", "4") if for_now else ("Node Authentication", "8")
     assert memory.told() == [expected]
     assert alert(memory.messages[0]) == f"association rejected: {reason.reason}"
