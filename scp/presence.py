@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from typing import Any
+
+# Address and port of the peer, as ``socket.accept`` gives them.
+Connection = tuple[Any, ...]
 
 
 class Presence:
@@ -41,29 +44,31 @@ class Lobby:
     def __init__(self, limit: int, per_address: int) -> None:
         self._limit = limit
         self._per_address = per_address
-        self._opening: Counter[str] = Counter()
+        self._waiting: dict[Connection, Callable[[], bool]] = {}
         self._lock = threading.Lock()
 
-    def enter(self, address: str, waiting: Iterable[str]) -> bool:
-        """Let a connection in if there is room; ``leave`` must follow.
-
-        Parameters
-        ----------
-        address
-            Where it comes from.
-        waiting
-            Addresses of those who have left and are still no association.
-        """
+    def enter(self, connection: Connection) -> bool:
+        """Let a connection in if there is room; ``leave`` must follow."""
+        address = connection[0]
         with self._lock:
-            there = self._opening + Counter(waiting)
-            if there.total() >= self._limit or there[address] >= self._per_address:
+            self._waiting = {key: still for key, still in self._waiting.items() if still()}
+            from_there = sum(1 for key in self._waiting if key[0] == address)
+            if len(self._waiting) >= self._limit or from_there >= self._per_address:
                 return False
-            self._opening[address] += 1
+            self._waiting[connection] = _until_it_leaves
             return True
 
-    def leave(self, address: str) -> None:
-        """Note that a connection is closed, or waits as an association from now on."""
+    def follow(self, connection: Connection, still_waiting: Callable[[], bool]) -> None:
+        """Ask this, from now on, whether a connection is no association yet."""
         with self._lock:
-            self._opening[address] -= 1
-            if self._opening[address] <= 0:
-                del self._opening[address]
+            self._waiting[connection] = still_waiting
+
+    def leave(self, connection: Connection) -> None:
+        """Note that a connection is closed, unless it is followed."""
+        with self._lock:
+            if self._waiting.get(connection) is _until_it_leaves:
+                del self._waiting[connection]
+
+
+def _until_it_leaves() -> bool:
+    return True

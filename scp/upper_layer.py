@@ -220,6 +220,12 @@ class ServingAssociation(Association):
         self.network_timeout = ae.network_timeout
 
     @property
+    def may_yet_stand(self) -> bool:
+        """Whether it does not stand yet, and has not ended either."""
+        ended = self.ident is not None and not self.is_alive()
+        return not self.is_established and not ended
+
+    @property
     def wanted_elsewhere(self) -> bool:
         """Whether pynetdicom has something to do: abort, release, or send for another thread."""
         return (
@@ -348,6 +354,7 @@ class ReceivingHandler(RequestHandler):
                     assoc.bind(event, handler, arguments)
             elif bound:
                 assoc.bind(event, *bound)
+        server.lobby.follow(self.client_address, lambda: assoc.may_yet_stand)
         return assoc
 
 
@@ -392,7 +399,7 @@ class ReceivingServer(ThreadedAssociationServer):
         self.gate = gate or PeerGate(ae.ae_title)
         most = settings.maximum_associations
         self.room = Presence(most)
-        self._lobby = Lobby(_CONNECTIONS_PER_ASSOCIATION * most, most)
+        self.lobby = Lobby(_CONNECTIONS_PER_ASSOCIATION * most, most)
         super().__init__(
             ae,
             address,
@@ -424,8 +431,7 @@ class ReceivingServer(ThreadedAssociationServer):
         if not self.gate.may_connect(address):
             self._turn_away(address, "no peer has this address")
             return False
-        silent = [e for e in self.active_associations if not e.is_established]
-        if not self._lobby.enter(address, (each.requestor.address for each in silent)):
+        if not self.lobby.enter(client_address):
             self._turn_away(address, "too many connections that ask for nothing")
             return False
         return True
@@ -435,7 +441,7 @@ class ReceivingServer(ThreadedAssociationServer):
         try:
             super().process_request(request, client_address)
         except Exception:  # there can be no further thread
-            self._lobby.leave(str(client_address[0]))
+            self.lobby.leave(client_address)
             raise
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
@@ -443,7 +449,7 @@ class ReceivingServer(ThreadedAssociationServer):
         try:
             super().process_request_thread(request, client_address)
         finally:
-            self._lobby.leave(str(client_address[0]))
+            self.lobby.leave(client_address)
 
     def finish_request(self, request: Any, client_address: Any) -> None:
         """Do the TLS handshake, then begin the association; in the connection's own thread."""

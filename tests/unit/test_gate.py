@@ -294,14 +294,16 @@ def test_secrets_are_not_shown() -> None:
 
 def test_a_lobby_has_room_again_when_someone_leaves() -> None:
     lobby = Lobby(limit=3, per_address=2)
-    assert lobby.enter("a", [])
-    assert lobby.enter("a", [])
-    assert not lobby.enter("a", [])  # one address has its share
-    assert not lobby.enter("b", ["c"])  # all places are taken, one by a silent association
-    assert lobby.enter("b", [])
-    assert not lobby.enter("c", [])
-    lobby.leave("a")
-    assert lobby.enter("c", [])
-    for each in ("a", "b", "c"):
-        lobby.leave(each)
-    assert not lobby._opening
+    assert lobby.enter(("a", 1))
+    assert lobby.enter(("a", 2))
+    assert not lobby.enter(("a", 3))  # one address has its share
+    assert lobby.enter(("b", 1))
+    assert not lobby.enter(("c", 1))
+    lobby.leave(("a", 1))
+    assert lobby.enter(("c", 1))
+    waiting = [True]
+    lobby.follow(("c", 1), lambda: waiting[0])
+    lobby.leave(("c", 1))  # its thread has gone on to be an association, which is followed
+    assert not lobby.enter(("d", 1))
+    waiting[0] = False
+    assert lobby.enter(("d", 1))
