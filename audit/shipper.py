@@ -97,7 +97,7 @@ class SyslogSink:
                 with self._spool.sending() as ours:
                     if ours:
                         self._serve()
-            except (OSError, ValueError) as error:
+            except Exception as error:  # noqa: BLE001 - the loop that sends all others, too
                 self._report(error)
             if last:
                 return

@@ -153,7 +153,10 @@ class ReceptionAudit:
             ]
             groups = [self._groups.pop(key) for key in over]
         for group in groups:
-            self._tell_of(group)
+            try:
+                self._tell_of(group)
+            except Exception as error:  # noqa: BLE001 - the loop that tells of all others, too
+                _log.error("audit.trouble", error=where(error))
 
     def _tell_of(self, group: _Group) -> None:
         peer = _peer(group.caller)

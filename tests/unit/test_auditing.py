@@ -120,6 +120,26 @@ def test_one_message_per_study_and_association(reception: ReceptionAudit, memory
     assert participants(memory.messages[0])[0] == ("AETITLES=CONSOLE", "Source Role ID")
 
 
+def test_one_message_that_cannot_be_made_holds_up_no_other(
+    reception: ReceptionAudit, memory: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caller = Association().caller
+    calls: list[Path] = []
+
+    def fails_once(path: Path) -> None:
+        calls.append(path)
+        if len(calls) == 1:
+            raise RuntimeError("nobody foresaw this")
+
+    monkeypatch.setattr(reception, "_patient", fails_once)
+    reception.received(caller, Admitted(), header("1.1", 1), SUCCESS)
+    reception.received(caller, Admitted(), header("1.2", 1), SUCCESS)
+    with structlog.testing.capture_logs() as logs:
+        end(reception)
+    assert [each["event"] for each in logs] == ["audit.trouble"]
+    assert [objects(each) for each in memory.messages] == [{"Study Instance UID": "1.2"}]
+
+
 def test_what_was_here_before_is_told_apart(reception: ReceptionAudit, memory: Memory) -> None:
     caller = Association().caller
     known = Answer(StoreStatus.SUCCESS, known=True)
