@@ -39,6 +39,7 @@ class Authority:
         alternatives: str = "DNS:localhost,IP:127.0.0.1",
         days: int = 30,
         rsa: bool = False,
+        purpose: str = "",
     ) -> Pair:
         """Sign a certificate; with -1 ``days`` it ran out yesterday."""
         base = self._folder / f"{name}{days}"
@@ -47,6 +48,7 @@ class Authority:
         _openssl(
             "req", *(key if rsa else _new_key(Path(f"{base}.key"))), "-subj", f"/CN={name}",
             "-addext", f"subjectAltName={alternatives}", "-out", request,
+            *(["-addext", f"extendedKeyUsage={purpose}"] if purpose else []),
         )  # fmt: skip
         _openssl(
             "x509", "-req", "-in", request, "-CA", self.certificate, "-CAcreateserial",

@@ -46,6 +46,11 @@ class Guarded:
         """What each association was let in with."""
         return [cast(Any, each).__dict__.get("admitted") for each in self.associations]
 
+    def is_over(self) -> bool:
+        """Whether there was an association, and none goes on."""
+        ended = [each.ident is not None and not each.is_alive() for each in self.associations]
+        return bool(ended) and all(ended)
+
     def _on_store(self, _event: evt.Event) -> int:
         self.stored += 1
         return 0

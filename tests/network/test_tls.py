@@ -28,6 +28,7 @@ from scp.tls import CIPHERS, server_context
 from tests.certificates import Authority, Pair
 from tests.dicomfiles import as_file, image
 from tests.guarded import HANDSHAKE_SECONDS, Guarded
+from tools.ports import free_port
 
 pytestmark = pytest.mark.skipif(
     not Authority.installed(), reason="openssl is not installed: apt-get install openssl"
@@ -215,7 +216,7 @@ def test_what_bcp_195_recommends_is_spoken(
         assert "GCM" in chosen[0]
         assert secured.version() == version.name.replace("_", ".").replace("TLSv1.", "TLSv1.")
         assert secured.compression() is None
-    wait_until(lambda: [each.is_alive() for each in server.associations] == [False])
+    wait_until(server.is_over)
 
 
 def test_only_suites_with_forward_secrecy_and_aead_are_offered(site: Site) -> None:
@@ -239,7 +240,7 @@ def test_no_session_tickets_are_given(listen: Listen, site: Site, version: ssl.T
         context.wrap_socket(connection, server_hostname="127.0.0.1") as secured,
     ):
         assert secured.session is None or not secured.session.has_ticket
-    wait_until(lambda: [each.is_alive() for each in server.associations] == [False])
+    wait_until(server.is_over)
 
 
 def test_a_stalled_handshake_holds_nobody_up(listen: Listen, site: Site) -> None:
@@ -315,6 +316,46 @@ def test_dcmtk_sends_over_tls(listen: Listen, site: Site, tmp_path: Path) -> Non
             server, site.ct, site.stranger_ca, "CT1", file
         )
         assert server.stored == 2
+
+
+@needs_dcmtk
+@pytest.mark.parametrize("certificate", ["node", "stranger"])
+def test_delivery_to_dcmtk_over_tls(site: Site, tmp_path: Path, certificate: str) -> None:
+    """DCMTK wants to see our certificate, and takes no stranger's."""
+    port = free_port()
+    ours = getattr(site, certificate)
+    command = ["storescp", "+tls", site.ct.key, site.ct.certificate, "+cf", site.ca]
+    with subprocess.Popen([*command, "-od", str(tmp_path), str(port)]) as process:
+        try:
+            wait_until(lambda: _listens(port))
+            peer = Peer(
+                ae_title="PACS",
+                host="localhost",
+                port=port,
+                calling_ae_title="WETREAD",
+                tls=client_context(site.ca, ours.certificate, ours.key),
+            )
+            if certificate == "node":
+                assert echo(peer) == 0
+            else:
+                with pytest.raises(NoAssociation, match="TLS failed: "):
+                    echo(peer)
+        finally:
+            process.terminate()
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def test_a_certificate_for_another_purpose_stays_out(listen: Listen, site: Site) -> None:
+    server = listen(site.node, site.ca, RULES)
+    pair = site.authority.issue("serveronly", "DNS:ct1.clinic.example", purpose="serverAuth")
+    with pytest.raises(NoAssociation):
+        echo(peer_of(server, client_context(site.ca, pair.certificate, pair.key)))
+    wait_until(lambda: len(server.handshakes) == 1)
+    assert server.handshakes == ["the peer's certificate: unsuitable certificate purpose"]
 
 
 def test_pynetdicom_sends_over_tls(listen: Listen, site: Site) -> None:
