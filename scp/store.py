@@ -253,7 +253,7 @@ class _Receiving:
         if not archive.claim(self._file.path, path):
             known = self._stored(uid)
         if known is None:
-            self._file.sync()
+            self._sync(path)
             arriving = Arriving(
                 self._instance(header, path), self._store.settings.quiet(header.modality)
             )
@@ -263,6 +263,13 @@ class _Receiving:
             archive.unclaim(self._file.path, path)
             known = self._stored(uid)
         return self._answer_known(header, known)
+
+    def _sync(self, path: str) -> None:
+        try:
+            self._file.sync()
+        except OSError:
+            self._store.archive.unclaim(self._file.path, path)
+            raise
 
     def _answer_known(self, header: Header, known: StoredInstance | None) -> Answer:
         """Compare what came with what is stored under its UID."""

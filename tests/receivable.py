@@ -1,12 +1,20 @@
-"""Instances made of nothing but what the receiver reads, ready to be sent."""
+"""A receiver of our own, and instances made of nothing but what it reads, ready to be sent."""
 
 from __future__ import annotations
 
 import struct
+from pathlib import Path
+from typing import Any
 
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
 from bench.receive_sender import Prepared
+from db import migrate, studies
+from db.archive import Archive
+from db.engine import Database
+from scp.server import Receiver
+from scp.settings import ReceiverSettings
+from tests.rawpeer import RawPeer
 
 STUDY = "1.2.826.0.1.3680043.8.498.2"
 
@@ -34,3 +42,36 @@ def prepared(number: int = 1, size: int = 3000, syntax: str = ExplicitVRLittleEn
         + element(0x7FE00010, b"OB", (b"%d|" % number) * (size // 3))
     )
     return Prepared(str(CTImageStorage), uid, str(syntax), memoryview(content))
+
+
+class ReceivingNode:
+    """A receiver with its database and archive."""
+
+    def __init__(self, folder: Path, url: str = "", **given: Any) -> None:
+        self.folder = folder
+        self.database = Database(url or f"sqlite:///{folder / 'wetread.db'}")
+        migrate.upgrade(self.database)
+        self.archive = Archive(folder / "data")
+        self.settings = ReceiverSettings(
+            ae_title="WETREAD",
+            host="127.0.0.1",
+            port=0,
+            network_timeout_seconds=given.pop("timeout", 10.0),
+            floor_bytes_per_second=given.pop("floor", 1000.0),
+            maximum_associations=given.pop("associations", 50),
+        )
+        self.receiver = Receiver(self.settings, self.database, self.archive, **given)
+
+    def peer(self, *objects: Prepared) -> RawPeer:
+        return RawPeer(self.receiver.port, "WETREAD", objects or (prepared(),))
+
+    def stored(self) -> dict[str, bytes]:
+        """Data sets by SOP Instance UID: the rows, and the bytes of their files."""
+        with self.database.read() as connection:
+            found = studies.instances(connection, STUDY)
+        return {
+            each.sop_instance_uid: self.archive.full_path(each.path).read_bytes() for each in found
+        }
+
+    def spooled(self) -> list[Path]:
+        return list((self.folder / "data" / "spool").glob("*"))

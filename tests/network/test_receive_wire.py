@@ -27,18 +27,12 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     Verification,
 )
 
-from bench.receive_sender import Prepared
-from db import migrate, studies
-from db.archive import Archive
-from db.engine import Database
 from scp.access import Admitted, Caller
 from scp.command import encode
 from scp.header import Header
-from scp.server import Receiver
-from scp.settings import ReceiverSettings
 from scp.status import Answer, StoreStatus
-from tests.rawpeer import RawPeer, pdu, pdv
-from tests.receivable import STUDY, prepared
+from tests.rawpeer import pdu, pdv
+from tests.receivable import ReceivingNode, prepared
 
 RELEASE = struct.pack(">BxII", 5, 4, 0)
 ABORT = struct.pack(">BxII", 7, 4, 0)
@@ -75,49 +69,16 @@ class Limited:
         return True
 
 
-class Node:
-    """A receiver with its database and archive."""
-
-    def __init__(self, folder: Path, **given: Any) -> None:
-        self.folder = folder
-        self.database = Database(f"sqlite:///{folder / 'wetread.db'}")
-        migrate.upgrade(self.database)
-        self.archive = Archive(folder / "data")
-        self.settings = ReceiverSettings(
-            ae_title="WETREAD",
-            host="127.0.0.1",
-            port=0,
-            network_timeout_seconds=given.pop("timeout", 10.0),
-            floor_bytes_per_second=given.pop("floor", 1000.0),
-            maximum_associations=given.pop("associations", 50),
-        )
-        self.receiver = Receiver(self.settings, self.database, self.archive, **given)
-
-    def peer(self, *objects: Prepared) -> RawPeer:
-        return RawPeer(self.receiver.port, "WETREAD", objects or (prepared(),))
-
-    def stored(self) -> dict[str, bytes]:
-        """Data sets by SOP Instance UID: the rows, and the bytes of their files."""
-        with self.database.read() as connection:
-            found = studies.instances(connection, STUDY)
-        return {
-            each.sop_instance_uid: self.archive.full_path(each.path).read_bytes() for each in found
-        }
-
-    def spooled(self) -> list[Path]:
-        return list((self.folder / "data" / "spool").glob("*"))
-
-
-Make = Callable[..., Node]
+Make = Callable[..., ReceivingNode]
 
 
 @pytest.fixture
 def make(tmp_path: Path) -> Iterator[Make]:
     """Starts receivers, and stops them."""
-    made: list[Node] = []
+    made: list[ReceivingNode] = []
 
-    def start(**given: Any) -> Node:
-        node = Node(tmp_path / str(len(made)), **given)
+    def start(**given: Any) -> ReceivingNode:
+        node = ReceivingNode(tmp_path / str(len(made)), **given)
         node.receiver.start()
         made.append(node)
         return node
@@ -129,15 +90,15 @@ def make(tmp_path: Path) -> Iterator[Make]:
 
 
 @pytest.fixture
-def node(make: Make) -> Node:
+def node(make: Make) -> ReceivingNode:
     """A receiver that listens."""
     return make()
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReceivingNode]:
     """One receiver for all examples of a property."""
-    made = Node(tmp_path_factory.mktemp("shared"))
+    made = ReceivingNode(tmp_path_factory.mktemp("shared"))
     with made.receiver:
         yield made
     made.database.close()
@@ -151,7 +112,7 @@ _numbers = iter(range(1000, 1_000_000))
     max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_any_cut_of_the_stream_stores_the_same_bytes(
-    shared: Node, places: list[int], longest: int
+    shared: ReceivingNode, places: list[int], longest: int
 ) -> None:
     sent = prepared(next(_numbers))
     with shared.peer(sent) as peer:
@@ -162,7 +123,7 @@ def test_any_cut_of_the_stream_stores_the_same_bytes(
     assert shared.stored()[sent.sop_instance_uid].endswith(bytes(sent.data_set))
 
 
-def test_command_and_data_set_in_one_pdu(node: Node) -> None:
+def test_command_and_data_set_in_one_pdu(node: ReceivingNode) -> None:
     sent = prepared()
     with node.peer(sent) as peer:
         command = peer.stream(sent)[12 : 12 + struct.unpack(">I", peer.stream(sent)[6:10])[0] - 2]
@@ -183,7 +144,7 @@ def test_command_and_data_set_in_one_pdu(node: Node) -> None:
     assert node.stored()[sent.sop_instance_uid].endswith(content)
 
 
-def test_several_contexts_and_two_requests_in_one_segment(node: Node) -> None:
+def test_several_contexts_and_two_requests_in_one_segment(node: ReceivingNode) -> None:
     first, second = prepared(1), prepared(2, syntax=ImplicitVRLittleEndian)
     with node.peer(first, second) as peer:
         peer.socket.sendall(peer.stream(first) + peer.stream(second))
@@ -207,7 +168,9 @@ def test_several_contexts_and_two_requests_in_one_segment(node: Node) -> None:
         pdu(pdv(1, 1, bytes(60_000))) * 2,  # an endless command set
     ],
 )
-def test_what_is_malformed_ends_the_association_and_nothing_else(node: Node, broken: bytes) -> None:
+def test_what_is_malformed_ends_the_association_and_nothing_else(
+    node: ReceivingNode, broken: bytes
+) -> None:
     with node.peer() as other, node.peer() as peer:
         peer.socket.sendall(broken)
         assert peer.is_cut_off()
@@ -216,7 +179,7 @@ def test_what_is_malformed_ends_the_association_and_nothing_else(node: Node, bro
 
 
 @pytest.mark.parametrize("end", [b"", ABORT, RELEASE])
-def test_an_object_that_breaks_off_leaves_nothing(node: Node, end: bytes) -> None:
+def test_an_object_that_breaks_off_leaves_nothing(node: ReceivingNode, end: bytes) -> None:
     sent = prepared(size=60_000)
     with node.peer(sent) as peer:
         peer.peer_maximum = 4096
@@ -268,7 +231,7 @@ def test_a_data_set_of_a_refused_class_is_read_and_the_next_one_stored(make: Mak
     ]
 
 
-def test_a_class_other_than_the_context_is_not_supported(node: Node) -> None:
+def test_a_class_other_than_the_context_is_not_supported(node: ReceivingNode) -> None:
     with node.peer() as peer:
         other = replace(prepared(), sop_class_uid="1.2.840.10008.5.1.4.1.1.7")
         peer.contexts[other.sop_class_uid, other.transfer_syntax] = 1
@@ -284,7 +247,7 @@ def test_a_rate_is_kept(make: Make) -> None:
         assert 1.5 < time.monotonic() - began < 10  # 600 kB, of which a second's worth at once
 
 
-def test_echoes_between_stores(node: Node) -> None:
+def test_echoes_between_stores(node: ReceivingNode) -> None:
     ae = AE("CONSOLE")
     contexts = [build_context(Verification), build_context(CTImageStorage, ExplicitVRLittleEndian)]
     association = ae.associate("127.0.0.1", node.receiver.port, contexts, ae_title="WETREAD")
@@ -339,7 +302,7 @@ def test_other_services_between_stores(make: Make) -> None:
     assert len(stock) <= 10 + 5  # a store right behind a query may be read by pynetdicom
 
 
-def test_thirty_associations_at_once(node: Node) -> None:
+def test_thirty_associations_at_once(node: ReceivingNode) -> None:
     answers: list[int] = []
 
     def console(number: int) -> None:
@@ -366,7 +329,7 @@ def test_one_association_too_many_is_rejected(make: Make) -> None:
     wait_until(lambda: "rejected" in [each[0] for each in witness.told])
 
 
-def test_a_stored_file_that_is_missing_is_restored(node: Node) -> None:
+def test_a_stored_file_that_is_missing_is_restored(node: ReceivingNode) -> None:
     sent = prepared()
     with node.peer(sent) as peer:
         assert peer.store(sent) == 0
@@ -377,7 +340,7 @@ def test_a_stored_file_that_is_missing_is_restored(node: Node) -> None:
         peer.release()
 
 
-def test_a_conflict_is_answered_and_set_aside_once(node: Node) -> None:
+def test_a_conflict_is_answered_and_set_aside_once(node: ReceivingNode) -> None:
     sent, other = prepared(), prepared(size=4000)
     with node.peer(sent) as peer:
         assert peer.store(sent) == 0
@@ -391,7 +354,7 @@ def test_a_conflict_is_answered_and_set_aside_once(node: Node) -> None:
     assert node.spooled() == []
 
 
-def test_a_large_object_takes_no_more_memory_than_a_small_one(node: Node) -> None:
+def test_a_large_object_takes_no_more_memory_than_a_small_one(node: ReceivingNode) -> None:
     """300 MB, never whole in this process: sent and received in pieces."""
     sent = prepared(size=3000)
     pixels, chunk = 300 * 1024 * 1024, bytes(120_000)
