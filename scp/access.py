@@ -25,7 +25,8 @@ class Caller:
         What its TLS certificate says, as ``ssl.SSLSocket.getpeercert`` gives it; None without TLS
         or without a certificate.
     user, passcode
-        User identity negotiated (PS3.7 Annex D.3.3.7), empty if none.
+        User identity negotiated (PS3.7 Annex D.3.3.7), empty if none. Only the gate is shown the
+        passcode.
     present
         Whether its association still stands. Asking beats counting: an association that ends in
         whatever way can never be forgotten.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, cast
 
 import structlog
@@ -77,8 +78,9 @@ class GuardedACSE(ACSE):
         super()._negotiate_as_acceptor()
 
     def _ask(self, caller: Caller) -> Admitted:
+        _, passcode = _identity(self.requestor.user_identity)
         try:
-            admitted = self._gate.admit(caller)
+            admitted = self._gate.admit(replace(caller, passcode=passcode))
             if self._room is not None and not self._room.enter(caller.present):
                 raise Rejection.FULL.rejected()
             return admitted
@@ -118,16 +120,18 @@ class GuardedACSE(ACSE):
 
 
 def caller_of(association: Association) -> Caller:
-    """What is known of the peer behind an association that it has asked for."""
+    """What is known of the peer behind an association that it has asked for.
+
+    But for its passcode, which is nobody's business but the gate's.
+    """
     request = cast(A_ASSOCIATE, association.requestor.primitive)
-    user, passcode = _identity(association.requestor.user_identity)
+    user, _ = _identity(association.requestor.user_identity)
     return Caller(
         calling_ae=request.calling_ae_title.strip(),
         called_ae=request.called_ae_title.strip(),
         address=association.requestor.address,
         certificate=_certificate(association),
         user=user,
-        passcode=passcode,
         present=association.is_alive,
     )
 

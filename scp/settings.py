@@ -23,7 +23,7 @@ class ReceiverSettings:
     release_seconds
         A study is due this long after the sending association is released; 0 turns it off.
     maximum_associations
-        More are rejected as "temporary congestion".
+        More are rejected: local limit exceeded.
     maximum_pdu_size
         Bytes; announced to the peer.
     network_timeout_seconds

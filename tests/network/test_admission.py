@@ -28,6 +28,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
 )
 
 from scp.access import Admitted, Caller
+from scp.admission import caller_of
 from scp.gate import PeerGate, PeerRule
 from scp.passcode import hashed
 from scp.rejection import Rejection
@@ -254,6 +255,8 @@ def test_a_passcode_is_nowhere_in_what_is_said(
     assert len(logged) == 2
     assert "sesame" not in said
     assert HASH not in said
+    assert [caller_of(each).passcode for each in server.associations] == [b""] * 3
+    assert [caller_of(each).user for each in server.associations] == ["anna"] * 3
 
 
 class BrokenGate:
