@@ -113,7 +113,7 @@ def store_response(request: StoreRequest, status: int, comment: str = "") -> byt
     status
         See ``scp.status``.
     comment
-        Error Comment (0000,0902), ASCII; cut at 64 characters.
+        Error Comment (0000,0902); cut at 64 characters, and ``?`` for what is not printable ASCII.
     """
     elements = {
         _AFFECTED_SOP_CLASS_UID: _text(request.sop_class_uid, b"\0"),
@@ -123,7 +123,7 @@ def store_response(request: StoreRequest, status: int, comment: str = "") -> byt
         _STATUS: _US.pack(status),
     }
     if comment:
-        elements[_ERROR_COMMENT] = _text(comment[:COMMENT_LIMIT], b" ")
+        elements[_ERROR_COMMENT] = _text(_plain(comment[:COMMENT_LIMIT]), b" ")
     elements[_AFFECTED_SOP_INSTANCE_UID] = _text(request.sop_instance_uid, b"\0")
     return encode(elements)
 
@@ -168,6 +168,11 @@ def _uid(elements: Elements, element: int) -> str:
     if not value:
         raise MalformedCommand(f"element (0000,{element:04X}) is missing")
     return value.decode("ascii", "replace")
+
+
+def _plain(comment: str) -> str:
+    """Return a comment without control characters, which no LO has (PS3.5 section 6.2)."""
+    return "".join(each if each.isprintable() else "?" for each in comment)
 
 
 def _text(value: str, padding: bytes) -> bytes:
