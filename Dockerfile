@@ -19,6 +19,6 @@ COPY --from=build /opt/wetread /opt/wetread
 ENV PATH=/opt/wetread/bin:$PATH PYTHONUNBUFFERED=1 WETREAD_NODE__DATA_DIR=/data
 USER wetread
 VOLUME /data
-EXPOSE 11112
+EXPOSE 11112 2762
 ENTRYPOINT ["wetread"]
 CMD ["up"]
