@@ -25,10 +25,10 @@ def storage_class(name: str) -> str:
 @cache
 def storage_classes() -> frozenset[str]:
     """UIDs of all of them."""
-    return frozenset(_by_name().values())
+    return frozenset(each.abstract_syntax or "" for each in AllStoragePresentationContexts)
 
 
 @cache
 def _by_name() -> dict[str, str]:
-    uids = [UID(each.abstract_syntax or "") for each in AllStoragePresentationContexts]
-    return {each.keyword: str(each) for each in uids}
+    # The newest classes have no keyword in pydicom's dictionary yet; they go by UID.
+    return {keyword: uid for uid in storage_classes() if (keyword := UID(uid).keyword)}
