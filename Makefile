@@ -31,7 +31,9 @@ pictures: $(VENV)/.installed-dev
 	@$(BIN)/python -m tools.pictures
 
 bench: $(VENV)/.installed-dev
+	$(BIN)/python -m bench.results
 	$(BIN)/python -m bench.latency
+	$(BIN)/python -m bench.receive --quick
 
 $(BIN)/python:
 	@$(PYTHON) -m venv $(VENV) 2>/dev/null \
