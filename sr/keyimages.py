@@ -16,6 +16,7 @@ from sr.context import observation_context
 from sr.document import Origin, images_read, new_result, put_evidence
 from sr.findings import ImageReading, Reading
 from sr.identity import Kind
+from sr.lines import NEW_LINE
 from sr.paragraphs import measurements
 from sr.patient import image_area
 from sr.style import DEFAULT_STYLE, KeyImagesFor, Style
@@ -92,7 +93,7 @@ def _description(reading: Reading, images: Mapping[str, Dataset], words: Words) 
         flagged = (each for each in reading.images if reading.is_flagged(each))
         answers = [_answer(reading, each, images[each.sop_instance_uid], words) for each in flagged]
     told = [reading.algorithm.title, *dict.fromkeys(answers), words.notice]
-    return "\n".join(words.sentence(each) for each in told)
+    return NEW_LINE.join(words.sentence(each) for each in told)
 
 
 def _answer(reading: Reading, image: ImageReading, source: Dataset, words: Words) -> str:
