@@ -24,7 +24,7 @@ _KEPT = Profile(destination="")
 
 @dataclass(frozen=True)
 class Made:
-    """An object, the name of its style, and where it goes."""
+    """An object and the name of its style."""
 
     result: ResultObject
     style: str
