@@ -11,24 +11,17 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from sqlalchemy import Connection, bindparam, select
 from sqlalchemy.exc import OperationalError
 
 from db import studies
 from db.archive import Archive
 from db.engine import Database
-from db.schema import Result
 from db.studies import Arriving
 
 _LARGEST_BATCH = 256  # so that the last of many is not answered late
-
-# Built once: building it takes as long as asking it.
-_OWN = select(Result.sop_instance_uid).where(
-    Result.sop_instance_uid.in_(bindparam("uids", expanding=True))
-)
 
 
 @dataclass(eq=False)
@@ -56,7 +49,7 @@ class Committer:
     """
 
     def __init__(self, database: Database, archive: Archive) -> None:
-        self._database = database
+        self._writer = database.writer()
         self._archive = archive
         self._lock = threading.Lock()
         self._queue: list[_Waiting] = []
@@ -129,8 +122,8 @@ class Committer:
         first = {each.arriving.instance.sop_instance_uid: each for each in reversed(batch)}
         certain = True
         try:
-            with self._database.write() as connection:
-                arriving = _knowing_own(connection, [each.arriving for each in first.values()])
+            with self._writer.transaction() as connection:
+                arriving = [each.arriving for each in first.values()]
                 new = [first[uid] for uid in studies.record_all(connection, arriving)]
                 for each in new:
                     # The uncommitted row keeps everybody else away from this path.
@@ -147,17 +140,3 @@ class Committer:
         for each in batch:
             with suppress(OSError):  # a file without a row does no harm
                 self._archive.unclaim(each.partial, each.arriving.instance.path)
-
-
-def _knowing_own(connection: Connection, arriving: Sequence[Arriving]) -> list[Arriving]:
-    """Mark the instances that this node made, whatever their header says."""
-    uids = [each.instance.sop_instance_uid for each in arriving]
-    own = set(connection.execute(_OWN, {"uids": uids}).scalars())
-    if not own:
-        return list(arriving)
-    return [
-        replace(each, instance=replace(each.instance, own=True))
-        if each.instance.sop_instance_uid in own
-        else each
-        for each in arriving
-    ]

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import Connection, Engine, Executable, create_engine, event, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
@@ -24,6 +24,7 @@ from db.schema import Base
 
 _WRITES = "wetread_writes"
 _BUSY_SECONDS = 30.0
+_KEPT_SECONDS = 1.0  # how long a writer trusts a connection that it has not used
 
 
 class Database:
@@ -54,6 +55,7 @@ class Database:
             )
         except (ArgumentError, NoSuchModuleError) as error:
             raise StoreError(f"database URL cannot be used: {error}") from error
+        self._writers: list[Writer] = []
         self.is_sqlite = backend == "sqlite"
         if self.is_sqlite:
             _prepare_sqlite(self.engine)
@@ -74,18 +76,72 @@ class Database:
             with connection.begin():
                 yield connection
 
+    def writer(self) -> Writer:
+        """Return a writer of its own for whoever writes often; closed with this database."""
+        writer = Writer(self.engine)
+        self._writers.append(writer)
+        return writer
+
     def close(self) -> None:
-        """Close all pooled connections."""
+        """Close all connections."""
+        for writer in self._writers:
+            writer.close()
         self.engine.dispose()
+
+
+class Writer:
+    """Writing transactions over a connection that is kept from one to the next.
+
+    Taking a connection from the pool and giving it back costs more than a small transaction. For
+    one thread at a time.
+
+    Parameters
+    ----------
+    engine
+        Where connections come from.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._connection: Connection | None = None
+        self._used_at = 0.0
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """Open a transaction; commits on leaving, rolls back on an exception."""
+        connection = self._kept()
+        try:
+            with connection.begin():
+                yield connection
+        except BaseException:
+            self.close()  # the connection may be the reason
+            raise
+        self._used_at = time.monotonic()
+
+    def close(self) -> None:
+        """Give the connection back; the next transaction takes another."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _kept(self) -> Connection:
+        if self._connection is not None and time.monotonic() - self._used_at > _KEPT_SECONDS:
+            self.close()  # the server may have gone meanwhile; the pool finds out
+        if self._connection is None:
+            self._connection = self._engine.connect().execution_options(**{_WRITES: True})
+        return self._connection
 
 
 def now(connection: Connection) -> float:
     """Seconds since 1970 UTC by the clock all processes share: the server's, or this host's."""
     if connection.dialect.name == "postgresql":
-        return float(
-            connection.execute(text("select extract(epoch from clock_timestamp())")).scalar_one()
-        )
+        return float(connection.execute(server_clock()).scalar_one())
     return time.time()
+
+
+def server_clock(_dialect: str = "postgresql") -> Executable:
+    """PostgreSQL's statement that asks for the time."""
+    return text("select extract(epoch from clock_timestamp())")
 
 
 def insert_ignoring(connection: Connection, table: type[Base], values: dict[str, Any]) -> Any:

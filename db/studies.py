@@ -7,15 +7,15 @@ workers agree on it, and a restart forgets nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Connection, Executable, case, select, update
+from sqlalchemy import Connection, Executable, bindparam, case, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from db.engine import now
-from db.schema import Instance, Study
+from db.driver import Step, run
+from db.engine import now, server_clock
+from db.schema import Instance, Result, Study
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,19 +87,24 @@ def record_all(connection: Connection, arriving: Sequence[Arriving]) -> set[str]
     connection
         A writing transaction; the caller commits.
     arriving
-        What came. Instances that are known already keep their rows.
+        What came. Instances that are known already keep their rows; those that this node made are
+        marked as its own, whatever their header says.
 
     Returns
     -------
     set
         SOP Instance UIDs of those that were not known.
     """
-    received_at = now(connection)
     ordered = sorted(arriving, key=lambda each: each.instance.sop_instance_uid)
-    _touch_studies(connection, ordered, received_at)
-    rows = [{**vars(each.instance), "received_at": received_at} for each in ordered]
-    recorded = connection.execute(_instance_insert(connection.dialect.name), rows)
-    return set(recorded.scalars())
+    received_at, own = _clock_and_own(connection, ordered)
+    ordered = [_owned(each) if each.instance.sop_instance_uid in own else each for each in ordered]
+    touched = [Step(_study_upsert, values) for values in _touched(ordered, received_at)]
+    inserted = [
+        Step(_instance_insert, {**vars(each.instance), "received_at": received_at})
+        for each in ordered
+    ]
+    rows = run(connection, [*touched, *inserted])[len(touched) :]
+    return {uid for returned in rows for (uid,) in returned}
 
 
 def release(connection: Connection, study_uids: Iterable[str], release_seconds: float) -> None:
@@ -161,16 +166,27 @@ def _leave_due(connection: Connection, study: DueStudy, due_at: float | None) ->
     return changed.rowcount == 1
 
 
-def _touch_studies(
-    connection: Connection, arriving: Sequence[Arriving], received_at: float
-) -> None:
-    """Make the studies' rows, or push their ``due_at`` out: never in, for modalities differ."""
+def _clock_and_own(connection: Connection, arriving: Sequence[Arriving]) -> tuple[float, set[str]]:
+    """Now, and which SOP Instance UIDs are those of our own results."""
+    lookups = [Step(_result_uid, {"uid": each.instance.sop_instance_uid}) for each in arriving]
+    if connection.dialect.name != "postgresql":
+        return now(connection), {uid for rows in run(connection, lookups) for (uid,) in rows}
+    ((moment,),), *found = run(connection, [Step(server_clock, {}), *lookups])
+    return float(moment), {uid for rows in found for (uid,) in rows}
+
+
+def _owned(arriving: Arriving) -> Arriving:
+    return replace(arriving, instance=replace(arriving.instance, own=True))
+
+
+def _touched(arriving: Sequence[Arriving], received_at: float) -> list[dict[str, Any]]:
+    """Rows of the studies: to be made, or to push ``due_at`` out and never in."""
     due: dict[str, float | None] = {}
     for each in arriving:
         study_uid = each.instance.study_uid
         due_at = None if each.instance.own else received_at + each.quiet_seconds
         due[study_uid] = _later(due.get(study_uid), due_at)
-    rows = [
+    return [
         {
             "study_uid": study_uid,
             "first_received_at": received_at,
@@ -179,7 +195,6 @@ def _touch_studies(
         }
         for study_uid in sorted(due)
     ]
-    connection.execute(_study_upsert(connection.dialect.name), rows)
 
 
 def _later(one: float | None, other: float | None) -> float | None:
@@ -188,7 +203,10 @@ def _later(one: float | None, other: float | None) -> float | None:
     return max(one, other)
 
 
-@cache
+def _result_uid(_dialect: str) -> Executable:
+    return select(Result.sop_instance_uid).where(Result.sop_instance_uid == bindparam("uid"))
+
+
 def _study_upsert(dialect: str) -> Executable:
     statement: postgresql.Insert = _insert(dialect)(Study.__table__)
     given = statement.excluded
@@ -205,7 +223,6 @@ def _study_upsert(dialect: str) -> Executable:
     )
 
 
-@cache
 def _instance_insert(dialect: str) -> Executable:
     statement: postgresql.Insert = _insert(dialect)(Instance.__table__)
     return statement.on_conflict_do_nothing().returning(Instance.sop_instance_uid)
