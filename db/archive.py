@@ -82,6 +82,7 @@ class Archive:
     def __init__(self, data_dir: Path) -> None:
         self.root = data_dir
         self.root.mkdir(parents=True, exist_ok=True)
+        self._spool = self.root / "spool"
 
     def instance_path(self, study_uid: str, sop_instance_uid: str) -> str:
         """Relative path of a received instance.
@@ -157,9 +158,8 @@ class Archive:
         OSError
             The folder cannot be made.
         """
-        folder = self.root / "spool"
-        self._make_folder(folder)
-        return folder / f"{uuid.uuid4().hex}{PARTIAL_SUFFIX}"
+        self._make_folder(self._spool)
+        return self._spool / f"{uuid.uuid4().hex}{PARTIAL_SUFFIX}"
 
     def claim(self, partial: Path, path: str) -> bool:
         """Give a file a second name unless the name is taken; False if it was, or cannot be given.
@@ -173,9 +173,12 @@ class Archive:
             The folder cannot be made.
         """
         target = self.full_path(path)
-        self._make_folder(target.parent)
         try:
-            target.hardlink_to(partial)
+            with suppress(FileNotFoundError):
+                os.link(partial, target)
+                return True
+            self._make_folder(target.parent)
+            os.link(partial, target)
         except OSError:  # taken, or a file system without links; ``settle`` finds out
             return False
         return True
@@ -233,7 +236,7 @@ class Archive:
         """Remove what crashes left half-written over an hour ago; return how many files."""
         stale = time.time() - _STALE_SECONDS
         swept = 0
-        for partial in (self.root / "spool").glob(f"*{PARTIAL_SUFFIX}"):
+        for partial in self._spool.glob(f"*{PARTIAL_SUFFIX}"):
             with suppress(FileNotFoundError):  # published by another process meanwhile
                 if partial.stat().st_mtime < stale:
                     partial.unlink()

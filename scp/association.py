@@ -161,8 +161,9 @@ class Exchange:
         assert self._reception is not None
         assert self._request is not None
         answer = self._reception.finish()
-        self._reception = None
         self._send(command.store_response(self._request, answer.status, answer.comment))
+        self._reception.discard()
+        self._reception = None
 
     def _write_out(self) -> None:
         if self._pieces and self._reception is not None:

@@ -29,7 +29,8 @@ _WANTED = {
     "study_uid": Tag("StudyInstanceUID"),
     "series_uid": Tag("SeriesInstanceUID"),
 }
-_LAST = max(_WANTED.values())
+# Plain numbers: pydicom's tags take their time to compare.
+_LAST = int(max(_WANTED.values()))
 _NAMES = {int(tag): name for name, tag in _WANTED.items()}
 
 # Enough for any header, whatever sequences stand in it, and too little for a bomb.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from functools import lru_cache
 
 from pydicom.uid import UID
 
@@ -23,16 +24,22 @@ def file_header(
     *, sop_class_uid: str, sop_instance_uid: str, transfer_syntax: str, calling_ae: str
 ) -> bytes:
     """Everything that a Part 10 file holds before its data set."""
-    meta = (
-        _VERSION
-        + _element(0x0002, b"UI", sop_class_uid)
-        + _element(0x0003, b"UI", sop_instance_uid)
-        + _element(0x0010, b"UI", transfer_syntax)
+    before, after = _unchanging(sop_class_uid, transfer_syntax, calling_ae)
+    meta = before + _element(0x0003, b"UI", sop_instance_uid) + after
+    return _PREFIX + _LENGTH_ELEMENT.pack(0x0002, 0x0000, b"UL", 4, len(meta)) + meta
+
+
+@lru_cache(maxsize=256)
+def _unchanging(sop_class_uid: str, transfer_syntax: str, calling_ae: str) -> tuple[bytes, bytes]:
+    """Elements before and after the SOP Instance UID, alike for most of what a peer sends."""
+    before = _VERSION + _element(0x0002, b"UI", sop_class_uid)
+    after = (
+        _element(0x0010, b"UI", transfer_syntax)
         + _element(0x0012, b"UI", IMPLEMENTATION_CLASS_UID)
         + _element(0x0013, b"SH", IMPLEMENTATION_VERSION)
         + _element(0x0016, b"AE", calling_ae)
     )
-    return _PREFIX + _LENGTH_ELEMENT.pack(0x0002, 0x0000, b"UL", 4, len(meta)) + meta
+    return before, after
 
 
 def data_set_offset(start: bytes) -> int:

@@ -185,6 +185,7 @@ class Receiver:
         )
         reception.write([data_set.getvalue()])
         answer = reception.finish()
+        reception.discard()
         status = Dataset()
         status.Status = int(answer.status)
         if answer.comment:

@@ -70,7 +70,7 @@ class Reception(Protocol):
         ...
 
     def discard(self) -> None:
-        """Forget it: the rest will not come. May be called after ``finish``."""
+        """Tidy up, after ``finish`` or where the rest will not come; the answer need not wait."""
         ...
 
 
@@ -213,7 +213,6 @@ class _Receiving:
     def finish(self) -> Answer:
         if self._answer is None:
             self._answer = self._checked_and_kept()
-        self._file.discard()
         answer = self._answer
         return self._store.answered(answer, self._request, self._session, self._header)
 
