@@ -81,8 +81,8 @@ class Archive:
 
     def __init__(self, data_dir: Path) -> None:
         self.root = data_dir
-        self.root.mkdir(parents=True, exist_ok=True)
         self._spool = self.root / "spool"
+        self._spool.mkdir(parents=True, exist_ok=True)
 
     def instance_path(self, study_uid: str, sop_instance_uid: str) -> str:
         """Relative path of a received instance.
@@ -151,14 +151,7 @@ class Archive:
             return staged.size
 
     def partial_path(self) -> Path:
-        """A temporary name that nobody has, in a folder that exists.
-
-        Raises
-        ------
-        OSError
-            The folder cannot be made.
-        """
-        self._make_folder(self._spool)
+        """A temporary name that nobody has."""
         return self._spool / f"{uuid.uuid4().hex}{PARTIAL_SUFFIX}"
 
     def claim(self, partial: Path, path: str) -> bool:

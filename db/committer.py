@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy.exc import OperationalError
@@ -30,13 +30,17 @@ class _Waiting:
 
     arriving: Arriving
     partial: Path
-    turn: threading.Event = field(default_factory=threading.Event)  # answered, or to commit next
+    turn: threading.Event | None  # answered, or to commit next; None for who need not wait
     new: bool | None = None
     error: Exception | None = None
 
     @property
     def answered(self) -> bool:
         return self.new is not None or self.error is not None
+
+    def wake(self) -> None:
+        if self.turn is not None:
+            self.turn.set()
 
 
 class Committer:
@@ -75,12 +79,13 @@ class Committer:
         OSError, SQLAlchemyError
             The disk or the database refuses; the instance is not recorded, as far as is known.
         """
-        mine = _Waiting(arriving, partial)
         with self._lock:
+            turn = threading.Event() if self._at_work else None
+            mine = _Waiting(arriving, partial, turn)
             self._queue.append(mine)
-            leads, self._at_work = not self._at_work, True
-        if not leads:
-            mine.turn.wait()
+            self._at_work = True
+        if turn is not None:
+            turn.wait()
         if not mine.answered:
             self._commit_waiting()
         if mine.error is not None:
@@ -94,11 +99,11 @@ class Committer:
             self._commit_batch(batch)
         finally:
             for each in batch:
-                each.turn.set()
+                each.wake()
             with self._lock:
                 self._at_work = bool(self._queue)
                 if self._queue:
-                    self._queue[0].turn.set()
+                    self._queue[0].wake()
 
     def _commit_batch(self, batch: Sequence[_Waiting]) -> None:
         """Answer every instance of a batch."""
@@ -122,9 +127,9 @@ class Committer:
         first = {each.arriving.instance.sop_instance_uid: each for each in reversed(batch)}
         certain = True
         try:
-            with self._writer.transaction() as connection:
+            with self._writer.transaction() as driver:
                 arriving = [each.arriving for each in first.values()]
-                new = [first[uid] for uid in studies.record_all(connection, arriving)]
+                new = [first[uid] for uid in studies.record_all(driver, arriving)]
                 for each in new:
                     # The uncommitted row keeps everybody else away from this path.
                     self._archive.settle(each.partial, each.arriving.instance.path)

@@ -1,8 +1,7 @@
 """Statements that SQLAlchemy builds once and the driver runs.
 
 For the few that run for every received instance: SQLAlchemy's care for one execution takes ten
-times as long as SQLite takes for the statement. They run within SQLAlchemy's transaction, and
-fail with its exceptions.
+times as long as SQLite takes for the statement.
 """
 
 from __future__ import annotations
@@ -12,33 +11,11 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Dialect, Executable
+from sqlalchemy import Dialect, Executable
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql import ClauseElement
 
 Row = tuple[Any, ...]
-
-
-class _Statement:
-    """A statement compiled for one dialect.
-
-    Parameters
-    ----------
-    statement
-        What SQLAlchemy would execute; its parameters are named by ``bindparam``.
-    dialect
-        Of the connections that it will run on.
-    """
-
-    def __init__(self, statement: Executable, dialect: Dialect) -> None:
-        assert isinstance(statement, ClauseElement)
-        compiled: Any = statement.compile(dialect=dialect)
-        self.text: str = compiled.string
-        self._order: Sequence[str] | None = compiled.positiontup
-
-    def parameters(self, values: Mapping[str, Any]) -> Any:
-        """Values as the driver takes them: in order, or by name."""
-        return values if self._order is None else [values[name] for name in self._order]
 
 
 class Step(NamedTuple):
@@ -56,22 +33,80 @@ class Step(NamedTuple):
     values: Mapping[str, Any]
 
 
-def run(connection: Connection, steps: Sequence[Step]) -> list[list[Row]]:
-    """Run statements in order, on PostgreSQL without waiting for each; return their rows.
+class Driver:
+    """A connection as its driver sees it; fails with SQLAlchemy's exceptions.
 
-    Raises
-    ------
-    DBAPIError
-        One fails; the transaction is to be rolled back.
+    Parameters
+    ----------
+    connection
+        A ``sqlite3`` or ``psycopg`` connection.
+    dialect
+        What its statements are compiled for.
     """
-    driver: Any = connection.connection.driver_connection
-    calls = [_call(connection.dialect, step) for step in steps]
-    with _errors_of(connection):
-        if connection.dialect.name != "postgresql":
-            return [_rows(driver.execute(*call)) for call in calls]
-        with driver.pipeline():
-            cursors = [driver.execute(*call) for call in calls]
-        return [_rows(cursor) for cursor in cursors]
+
+    def __init__(self, connection: Any, dialect: Dialect) -> None:
+        self._connection = connection
+        self._dialect = dialect
+        self.is_postgresql = dialect.name == "postgresql"
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Write; commits on leaving, rolls back on an exception.
+
+        Raises
+        ------
+        DBAPIError
+            It cannot begin, or the commit fails: it may then have come to pass nevertheless.
+        """
+        with self._errors():
+            if not self.is_postgresql:  # where the first statement begins it
+                self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            with self._errors():
+                self._connection.commit()
+        except BaseException:
+            with self._errors():
+                self._connection.rollback()
+            raise
+
+    def run(self, steps: Sequence[Step]) -> list[list[Row]]:
+        """Run statements in order, on PostgreSQL without waiting for each; return their rows.
+
+        Raises
+        ------
+        DBAPIError
+            One fails; the transaction is to be rolled back.
+        """
+        calls = [_call(self._dialect, step) for step in steps]
+        with self._errors():
+            if not self.is_postgresql:
+                return [_rows(self._connection.execute(*call)) for call in calls]
+            with self._connection.pipeline():
+                cursors = [self._connection.execute(*call) for call in calls]
+            return [_rows(cursor) for cursor in cursors]
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        base: Any = self._dialect.loaded_dbapi.Error
+        try:
+            yield
+        except base as error:
+            raise DBAPIError.instance(None, None, error, base) from error
+
+
+class _Statement:
+    """A compiled statement."""
+
+    def __init__(self, statement: Executable, dialect: Dialect) -> None:
+        assert isinstance(statement, ClauseElement)
+        compiled: Any = statement.compile(dialect=dialect)
+        self.text: str = compiled.string
+        self._order: Sequence[str] | None = compiled.positiontup
+
+    def parameters(self, values: Mapping[str, Any]) -> Any:
+        """Values as the driver takes them: in order, or by name."""
+        return values if self._order is None else [values[name] for name in self._order]
 
 
 def _call(dialect: Dialect, step: Step) -> tuple[str, Any]:
@@ -86,13 +121,3 @@ def _compiled(build: Callable[[str], Executable], dialect: Dialect) -> _Statemen
 
 def _rows(cursor: Any) -> list[Row]:
     return list(cursor.fetchall()) if cursor.description else []
-
-
-@contextmanager
-def _errors_of(connection: Connection) -> Iterator[None]:
-    """Raise the driver's errors as SQLAlchemy would."""
-    base: Any = connection.dialect.loaded_dbapi.Error
-    try:
-        yield
-    except base as error:
-        raise DBAPIError.instance(None, None, error, base) from error

@@ -18,7 +18,9 @@ from sqlalchemy import Connection, Engine, Executable, create_engine, event, tex
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+from sqlalchemy.pool import PoolProxiedConnection
 
+from db.driver import Driver
 from db.errors import StoreError
 from db.schema import Base
 
@@ -103,16 +105,16 @@ class Writer:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._connection: Connection | None = None
+        self._pooled: PoolProxiedConnection | None = None
         self._used_at = 0.0
 
     @contextmanager
-    def transaction(self) -> Iterator[Connection]:
+    def transaction(self) -> Iterator[Driver]:
         """Open a transaction; commits on leaving, rolls back on an exception."""
-        connection = self._kept()
+        driver = Driver(self._kept().driver_connection, self._engine.dialect)
         try:
-            with connection.begin():
-                yield connection
+            with driver.transaction():
+                yield driver
         except BaseException:
             self.close()  # the connection may be the reason
             raise
@@ -120,16 +122,21 @@ class Writer:
 
     def close(self) -> None:
         """Give the connection back; the next transaction takes another."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        if self._pooled is not None:
+            self._pooled.close()
+            self._pooled = None
 
-    def _kept(self) -> Connection:
-        if self._connection is not None and time.monotonic() - self._used_at > _KEPT_SECONDS:
+    def _kept(self) -> PoolProxiedConnection:
+        if self._pooled is not None and time.monotonic() - self._used_at > _KEPT_SECONDS:
             self.close()  # the server may have gone meanwhile; the pool finds out
-        if self._connection is None:
-            self._connection = self._engine.connect().execution_options(**{_WRITES: True})
-        return self._connection
+        if self._pooled is None:
+            self._pooled = self._engine.raw_connection()
+        return self._pooled
+
+
+def driver_of(connection: Connection) -> Driver:
+    """What runs statements within a transaction of SQLAlchemy's."""
+    return Driver(connection.connection.driver_connection, connection.dialect)
 
 
 def now(connection: Connection) -> float:

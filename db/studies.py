@@ -6,6 +6,7 @@ workers agree on it, and a restart forgets nothing.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,8 +14,8 @@ from typing import Any
 from sqlalchemy import Connection, Executable, bindparam, case, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from db.driver import Step, run
-from db.engine import now, server_clock
+from db.driver import Driver, Step
+from db.engine import driver_of, now, server_clock
 from db.schema import Instance, Result, Study
 
 
@@ -74,18 +75,18 @@ def record(connection: Connection, instance: StoredInstance, quiet_seconds: floa
     """Record one instance and push its study's ``due_at`` out; False, and no change, if known."""
     if stored(connection, instance.sop_instance_uid) is not None:
         return False
-    return bool(record_all(connection, [Arriving(instance, quiet_seconds)]))
+    return bool(record_all(driver_of(connection), [Arriving(instance, quiet_seconds)]))
 
 
-def record_all(connection: Connection, arriving: Sequence[Arriving]) -> set[str]:
+def record_all(driver: Driver, arriving: Sequence[Arriving]) -> set[str]:
     """Record instances and push their studies' ``due_at`` out.
 
     Rows are taken in one order, studies before instances, so that two receivers cannot deadlock.
 
     Parameters
     ----------
-    connection
-        A writing transaction; the caller commits.
+    driver
+        In a writing transaction; the caller commits.
     arriving
         What came. Instances that are known already keep their rows; those that this node made are
         marked as its own, whatever their header says.
@@ -96,14 +97,14 @@ def record_all(connection: Connection, arriving: Sequence[Arriving]) -> set[str]
         SOP Instance UIDs of those that were not known.
     """
     ordered = sorted(arriving, key=lambda each: each.instance.sop_instance_uid)
-    received_at, own = _clock_and_own(connection, ordered)
+    received_at, own = _clock_and_own(driver, ordered)
     ordered = [_owned(each) if each.instance.sop_instance_uid in own else each for each in ordered]
     touched = [Step(_study_upsert, values) for values in _touched(ordered, received_at)]
     inserted = [
         Step(_instance_insert, {**vars(each.instance), "received_at": received_at})
         for each in ordered
     ]
-    rows = run(connection, [*touched, *inserted])[len(touched) :]
+    rows = driver.run([*touched, *inserted])[len(touched) :]
     return {uid for returned in rows for (uid,) in returned}
 
 
@@ -166,12 +167,12 @@ def _leave_due(connection: Connection, study: DueStudy, due_at: float | None) ->
     return changed.rowcount == 1
 
 
-def _clock_and_own(connection: Connection, arriving: Sequence[Arriving]) -> tuple[float, set[str]]:
+def _clock_and_own(driver: Driver, arriving: Sequence[Arriving]) -> tuple[float, set[str]]:
     """Now, and which SOP Instance UIDs are those of our own results."""
     lookups = [Step(_result_uid, {"uid": each.instance.sop_instance_uid}) for each in arriving]
-    if connection.dialect.name != "postgresql":
-        return now(connection), {uid for rows in run(connection, lookups) for (uid,) in rows}
-    ((moment,),), *found = run(connection, [Step(server_clock, {}), *lookups])
+    if not driver.is_postgresql:
+        return time.time(), {uid for rows in driver.run(lookups) for (uid,) in rows}
+    ((moment,),), *found = driver.run([Step(server_clock, {}), *lookups])
     return float(moment), {uid for rows in found for (uid,) in rows}
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
 
@@ -41,9 +41,6 @@ _LONG_FORM_LENGTH = struct.Struct("<I")  # PS3.5 table 7.1-1, behind two reserve
 _IMPLICIT_FORM = struct.Struct("<HHI")  # PS3.5 table 7.1-3
 _LONG_VRS = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
 _SHORT_VRS = frozenset(b"AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US".split())
-_UNDEFINED_LENGTH = 0xFFFFFFFF
-
-_Element = tuple[int, int, int]  # tag, where its value begins, and its length
 _OWN = "wetread"
 
 
@@ -104,54 +101,60 @@ def _scan(head: bytes, transfer_syntax: UID) -> dict[str, str] | None:
     """Values from the first bytes; None where pydicom must look."""
     if transfer_syntax.is_deflated or not transfer_syntax.is_little_endian:
         return None
-    elements = _implicit(head) if transfer_syntax.is_implicit_VR else _explicit(head)
+    found = _implicit(head) if transfer_syntax.is_implicit_VR else _explicit(head)
+    if found is None:
+        return None
     values: dict[str, str] = {}
-    previous = -1
-    for tag, at, length in elements:
-        if tag <= previous or (tag <= _LAST and at + length > len(head)):
+    for tag, value in found.items():
+        if not value.isascii():
             return None
-        if tag > _LAST:
-            return values
-        previous = tag
-        if tag in _NAMES:
-            value = head[at : at + length]
-            if not value.isascii():
-                return None
-            values[_NAMES[tag]] = value.decode("ascii").rstrip("\0 ").lstrip(" ")
-    return None
+        values[_NAMES[tag]] = value.decode("ascii").rstrip("\0 ").lstrip(" ")
+    return values
 
 
-def _explicit(head: bytes) -> Iterator[_Element]:
-    """Elements of the top level; ends where something is not plain."""
-    at = 0
-    while at + _SHORT_FORM.size <= len(head):
+def _explicit(head: bytes) -> dict[int, bytes] | None:
+    """Wanted elements of the top level; None where something is not plain."""
+    found: dict[int, bytes] = {}
+    at, previous, last_at = 0, -1, len(head) - _SHORT_FORM.size
+    while at <= last_at:
         group, element, vr, length = _SHORT_FORM.unpack_from(head, at)
+        tag = group << 16 | element
+        if tag > _LAST:
+            return found
         at += _SHORT_FORM.size
         if vr in _LONG_VRS:
             if at + _LONG_FORM_LENGTH.size > len(head):
-                return
+                return None
             (length,) = _LONG_FORM_LENGTH.unpack_from(head, at)
             at += _LONG_FORM_LENGTH.size
         elif vr not in _SHORT_VRS:
-            return
-        tag = group << 16 | element
-        if length == _UNDEFINED_LENGTH and tag <= _LAST:
-            return
-        yield tag, at, length
+            return None
+        if tag <= previous or at + length > len(head):  # of undefined length, too
+            return None
+        if tag in _NAMES:
+            found[tag] = head[at : at + length]
+        previous = tag
         at += length
+    return None
 
 
-def _implicit(head: bytes) -> Iterator[_Element]:
+def _implicit(head: bytes) -> dict[int, bytes] | None:
     """The same for Implicit VR."""
-    at = 0
-    while at + _IMPLICIT_FORM.size <= len(head):
+    found: dict[int, bytes] = {}
+    at, previous, last_at = 0, -1, len(head) - _IMPLICIT_FORM.size
+    while at <= last_at:
         group, element, length = _IMPLICIT_FORM.unpack_from(head, at)
-        at += _IMPLICIT_FORM.size
         tag = group << 16 | element
-        if length == _UNDEFINED_LENGTH and tag <= _LAST:
-            return
-        yield tag, at, length
+        if tag > _LAST:
+            return found
+        at += _IMPLICIT_FORM.size
+        if tag <= previous or at + length > len(head):
+            return None
+        if tag in _NAMES:
+            found[tag] = head[at : at + length]
+        previous = tag
         at += length
+    return None
 
 
 def _parse(start: bytes, transfer_syntax: UID) -> dict[str, str]:

@@ -6,6 +6,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from scp.writebehind import WriteBehind
+
 HEAD_BYTES = 16 * 1024  # kept for the header; more than almost any header takes
 _IOV_MAX = 1024  # pieces that one writev takes
 
@@ -39,13 +41,10 @@ class SpoolFile:
         self.path = path
         self.size = 0
         self.head = b""
+        self._header: bytes | None = header  # until it is written, with the first pieces
         self._header_bytes = len(header)
+        self._behind = WriteBehind()
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
-        try:
-            _write_all(self._descriptor, [header])
-        except OSError:
-            self.discard()
-            raise
 
     @property
     def file_size(self) -> int:
@@ -62,8 +61,13 @@ class SpoolFile:
         """
         if len(self.head) < HEAD_BYTES:
             self._keep_head(pieces)
-        _write_all(self._descriptor, pieces)
+        if self._header is not None:
+            _write_all(self._descriptor, [self._header, *pieces])
+            self._header = None
+        else:
+            _write_all(self._descriptor, pieces)
         self.size += sum(map(len, pieces))
+        self._behind.written(self._descriptor, self.file_size)
 
     def read_start(self, limit: int) -> bytes:
         """Read the first bytes of the data set back, at most ``limit``."""
@@ -92,6 +96,8 @@ class SpoolFile:
 
     def _keep_head(self, pieces: Sequence[Piece]) -> None:
         for piece in pieces:
+            if len(self.head) == HEAD_BYTES:
+                return
             self.head += bytes(piece[: HEAD_BYTES - len(self.head)])
 
 

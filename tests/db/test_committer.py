@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, event, text
+from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from db import studies
 from db.archive import Archive
 from db.committer import Committer
+from db.driver import Driver
 from db.engine import Database
 from db.studies import Arriving, StoredInstance
 
@@ -85,14 +86,18 @@ def test_what_a_crash_left_under_the_name_is_replaced(database: Database, archiv
     assert archive.full_path(first.instance.path).read_bytes() == b"whole"
 
 
-def test_many_at_once_share_transactions(database: Database, archive: Archive) -> None:
+def test_many_at_once_share_transactions(
+    database: Database, archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
     transactions = 0
+    whole = studies.record_all
 
-    @event.listens_for(database.engine, "commit")
-    def count(_connection: Connection) -> None:
+    def counted(driver: Driver, some: Sequence[Arriving]) -> set[str]:
         nonlocal transactions
         transactions += 1
+        return whole(driver, some)
 
+    monkeypatch.setattr(studies, "record_all", counted)
     committer = Committer(database, archive)
     new: list[bool] = []
 
