@@ -8,6 +8,7 @@ suffix ``.part`` and is swept at start.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import os
@@ -81,8 +82,8 @@ class Archive:
 
     def __init__(self, data_dir: Path) -> None:
         self.root = data_dir
+        self.root.mkdir(parents=True, exist_ok=True)
         self._spool = self.root / "spool"
-        self._spool.mkdir(parents=True, exist_ok=True)
 
     def instance_path(self, study_uid: str, sop_instance_uid: str) -> str:
         """Relative path of a received instance.
@@ -151,7 +152,14 @@ class Archive:
             return staged.size
 
     def partial_path(self) -> Path:
-        """A temporary name that nobody has."""
+        """A temporary name that nobody has, in a folder that exists.
+
+        Raises
+        ------
+        OSError
+            The folder cannot be made.
+        """
+        self._make_folder(self._spool)
         return self._spool / f"{uuid.uuid4().hex}{PARTIAL_SUFFIX}"
 
     def claim(self, partial: Path, path: str) -> bool:
@@ -239,6 +247,9 @@ class Archive:
     def _make_folder(self, folder: Path) -> None:
         if folder.is_dir():
             return
+        if folder == self.root:
+            # Most likely a disk that is not mounted: what is written below would vanish when it is.
+            raise FileNotFoundError(errno.ENOENT, "the data folder is gone")
         self._make_folder(folder.parent)
         folder.mkdir(exist_ok=True)
         _fsync_folder(folder.parent)

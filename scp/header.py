@@ -106,9 +106,10 @@ def _scan(head: bytes, transfer_syntax: UID) -> dict[str, str] | None:
         return None
     values: dict[str, str] = {}
     for tag, value in found.items():
-        if not value.isascii():
+        text = value.decode("latin-1").rstrip("\0 ").lstrip(" ")
+        if not (text.isascii() and text.isprintable()):  # pydicom strips tabs and the like
             return None
-        values[_NAMES[tag]] = value.decode("ascii").rstrip("\0 ").lstrip(" ")
+        values[_NAMES[tag]] = text
     return values
 
 

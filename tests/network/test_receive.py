@@ -276,6 +276,20 @@ def test_a_disk_that_refuses_is_out_of_resources_and_leaves_nothing(bench: Bench
     assert send(bench, instance()) == [0]
 
 
+def test_a_data_folder_that_is_gone_is_not_made_anew(bench: Bench) -> None:
+    """Its disk may not be mounted: what is written then would vanish under the mount."""
+    data = bench.folder / "data"
+    data.rename(bench.folder / "unmounted")
+    association = bench.associate()
+    answer = association.send_c_store(instance())
+    assert answer.Status == StoreStatus.OUT_OF_RESOURCES
+    assert answer.ErrorComment == "cannot store: the data folder is gone"
+    assert not data.exists()
+    (bench.folder / "unmounted").rename(data)
+    assert association.send_c_store(instance()).Status == 0
+    association.release()
+
+
 def test_a_database_that_refuses_is_out_of_resources_and_leaves_nothing(bench: Bench) -> None:
     with bench.database.write() as connection:
         connection.execute(text("alter table instance rename to hidden"))
