@@ -7,8 +7,10 @@ wetread (durable: Success means fsynced bytes and a committed row), DCMTK's ``st
 fsync), Orthanc (its SQLite as it comes) and pynetdicom's ``storescp``. The floor is what this disk
 takes for write + fsync + one row (SQLite, WAL, synchronous=FULL) in a plain loop. Each receiver
 starts anew on an empty folder, and their runs alternate, so that a disk or a machine that changes
-its pace does so for all. The raw sender (``bench/receive_sender.py``) leaves the receiver to be the
-limit; ``storescu`` sends as hospitals' software does, with and without Nagle's algorithm.
+its pace does so for all. What was received stays until the end (up to 30 GB): ext4 looks long for a
+free inode where many were freed within the last seconds. The raw sender
+(``bench/receive_sender.py``) leaves the receiver to be the limit; ``storescu`` sends as hospitals'
+software does, with and without Nagle's algorithm.
 
 ``--quick`` sends a tenth. ``--folder`` says which file system is measured.
 """
@@ -167,14 +169,13 @@ def compare(
     for associations in (1, 4, 8):
         runs: dict[str, list[Outcome]] = defaultdict(list)
         for turn in range(rounds):
-            runs["floor"].append(floor(paths, folder / "floor"))
-            shutil.rmtree(folder / "floor")
+            here = folder / f"{workload.name}-{associations}-{turn}"
+            runs["floor"].append(floor(paths, here / "floor"))
             for name in names[turn % len(names) :] + names[: turn % len(names)]:
                 with Receiver(
-                    name, folder / name, nodelay=True, associations=associations
+                    name, here / name, nodelay=True, associations=associations
                 ) as receiver:
                     runs[name].append(raw_run(receiver, paths, associations))
-                shutil.rmtree(folder / name)
         _print_rows(associations, len(paths), runs)
 
 
@@ -190,10 +191,10 @@ def compare_storescu(
         for sender_nodelay in (True, False):
             some = paths if sender_nodelay else paths[:_SLOW_SENDER_OBJECTS]
             rates = []
-            for _ in range(rounds):
-                with Receiver(name, folder / name, nodelay=nodelay, associations=1) as receiver:
+            for turn in range(rounds):
+                here = folder / f"storescu-{workload.name}-{sender_nodelay}-{turn}" / str(nodelay)
+                with Receiver(name, here / name, nodelay=nodelay, associations=1) as receiver:
                     rates.append(storescu_run(receiver, some, sender_nodelay))
-                shutil.rmtree(folder / name)
             medians.append(statistics.median(rates))
         label = name if nodelay else f"{name}, as shipped"
         print(f"{label:<24}{medians[0]:>15.0f}{medians[1]:>15.0f}")
@@ -237,7 +238,7 @@ def main() -> None:
     arguments.add_argument("--workloads", nargs="*", choices=[each.name for each in WORKLOADS])
     chosen = arguments.parse_args()
     wanted = list(chosen.only or NAMES)
-    names = [each for each in wanted if each in ("wetread", "pynetdicom") or _installed(each)]
+    names = [each for each in wanted if _installed(each)]
     with tempfile.TemporaryDirectory(prefix="wetread-bench-", dir=chosen.folder) as temporary:
         folder = Path(temporary)
         print(f"file system {_file_system(folder)}; {os.cpu_count()} cores; {chosen.rounds} rounds")
@@ -252,7 +253,8 @@ def main() -> None:
 
 
 def _installed(name: str) -> bool:
-    return shutil.which({"orthanc": "Orthanc"}.get(name, name)) is not None
+    program = {"orthanc": "Orthanc", "storescp": "storescp"}.get(name)
+    return program is None or shutil.which(program) is not None
 
 
 if __name__ == "__main__":
