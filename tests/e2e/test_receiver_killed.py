@@ -13,39 +13,12 @@ import pytest
 from db import studies
 from db.archive import Archive
 from db.engine import Database
-from tests.rawpeer import RawPeer
-from tests.receivable import STUDY, prepared
+from tests.console import Console
+from tests.receivable import STUDY
 from tools.node import Node
 from wetread.config import load
 
 _KILLS = 6
-
-
-class Console(threading.Thread):
-    """Sends one instance after the other, and again what was not answered."""
-
-    def __init__(self, node: Node, number: int, stop: threading.Event) -> None:
-        super().__init__()
-        self._node = node
-        self._next = number * 100_000
-        self._stopped = stop
-        self.acknowledged: dict[str, bytes] = {}
-
-    def run(self) -> None:
-        while not self._stopped.is_set():
-            try:
-                self._send_until_broken()
-            except OSError:
-                time.sleep(0.05)
-
-    def _send_until_broken(self) -> None:
-        with RawPeer(self._node.port, self._node.ae_title, [prepared()]) as peer:
-            while not self._stopped.is_set():
-                one = prepared(self._next, size=3 * (1 + self._next % 40) * 1000)
-                if peer.store(one) == 0:
-                    self.acknowledged[one.sop_instance_uid] = bytes(one.data_set)
-                    self._next += 1
-            peer.release()
 
 
 @pytest.mark.timeout(180)
@@ -56,7 +29,7 @@ def test_nothing_acknowledged_is_lost(
     monkeypatch.setenv("WETREAD_NODE__RECEIVERS", str(receivers))
     monkeypatch.setenv("WETREAD_WORKER__PROCESSES", "0")
     node, stop = Node(tmp_path / "node"), threading.Event()
-    consoles = [Console(node, number, stop) for number in range(1, 5)]
+    consoles = [Console(node.port, number, stop) for number in range(1, 5)]
     with node:
         assert len(node.role_pids("receive")) == receivers
         for each in consoles:
