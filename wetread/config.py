@@ -110,6 +110,8 @@ class PeerSection(_Section):
     associations: int = Field(default=0, ge=0, le=1000)
     host: str = ""
     port: Port = 104
+    tls: bool = False
+    server_name: str = Field(default="", max_length=255)
 
     @field_validator("passcode_hash")
     @classmethod
@@ -127,6 +129,14 @@ class PeerSection(_Section):
         from scp.sop_classes import storage_class
 
         return [storage_class(each) for each in value]
+
+    @model_validator(mode="after")
+    def _tls_of_a_host(self) -> PeerSection:
+        if self.tls and not self.host:
+            raise ValueError("tls needs host: it says how to call back")
+        if self.server_name and not self.tls:
+            raise ValueError("server_name needs tls = true")
+        return self
 
     @model_validator(mode="after")
     def _passcode_of_a_user(self) -> PeerSection:

@@ -8,6 +8,7 @@ import ssl
 from delivery.associate import Peer
 from delivery.tls import client_context
 from wetread import certificates
+from wetread.certificates import TlsFiles
 from wetread.config import ConfigError, Destination, Settings
 
 _ADDRESS = re.compile(r"(?P<title>[^@]{1,16})@(?P<host>[^:@]+|\[[0-9a-fA-F:]+\]):(?P<port>\d{1,5})")
@@ -26,13 +27,19 @@ def destination_peer(settings: Settings, destination: Destination) -> Peer:
         host=destination.host,
         port=destination.port,
         calling_ae_title=settings.node.ae_title,
-        tls=_tls(destination) if destination.tls else None,
+        tls=tls_to(certificates.delivery_files(destination)) if destination.tls else None,
         server_name=destination.server_name,
     )
 
 
-def _tls(destination: Destination) -> ssl.SSLContext:
-    files = certificates.delivery_files(destination)
+def tls_to(files: TlsFiles) -> ssl.SSLContext:
+    """How a connection to somebody else is secured with these files.
+
+    Raises
+    ------
+    ConfigError
+        One cannot be used.
+    """
     certificates.check(files)
     return client_context(files.ca, files.certificate, files.key)
 

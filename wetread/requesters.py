@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from delivery.associate import Peer
+from wetread import certificates
 from wetread.config import Settings
-from wetread.peers import destination_peer
+from wetread.peers import destination_peer, tls_to
 
 
 def known_titles(settings: Settings) -> frozenset[str]:
@@ -19,7 +20,7 @@ def requesters(settings: Settings) -> dict[str, Peer]:
     Raises
     ------
     ConfigError
-        A file of a destination's TLS cannot be used.
+        A file of a destination's TLS, or of ``[tls]`` for a peer that wants it, cannot be used.
     """
     found: dict[str, Peer] = {}
     for peer in settings.peer:
@@ -31,6 +32,8 @@ def requesters(settings: Settings) -> dict[str, Peer]:
                     host=peer.host,
                     port=peer.port,
                     calling_ae_title=settings.node.ae_title,
+                    tls=tls_to(certificates.receiver_files(settings)) if peer.tls else None,
+                    server_name=peer.server_name,
                 ),
             )
     for destination in settings.destination:

@@ -34,6 +34,8 @@ require = true                    # there is no plain port then; false: both
 # associations = 0                # how many at once; 0: as many as are taken at all
 # host = ""                       # where it listens for reports of storage commitment, if it does;
 # port = 104                      # see docs/commitment.md
+# tls = false                     # true: reports go encrypted, with the files of [tls]
+# server_name = ""                # the name that its certificate must bear; none: host
 
 [database]
 url = "sqlite:///wetread-data/wetread.db"   # or postgresql+psycopg://user:password@host/name

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +28,13 @@ from db.studies import StoredInstance
 from db.verdict import PUSH_MODEL, PUSH_MODEL_INSTANCE
 from delivery.associate import Peer
 from delivery.commitment import Reporter, ReporterSettings
+from delivery.tls import client_context
 from scp.action import ActionStatus
 from scp.commitment import CommitmentSettings, commitment_handlers
 from scp.server import Receiver
 from scp.settings import ReceiverSettings
+from scp.tls import server_context
+from tests.certificates import Authority
 from tools.ports import free_port
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
@@ -47,6 +51,8 @@ class Console:
     reports: list[tuple[int, Dataset]] = field(default_factory=list)
     new_associations: int = 0
     port: int = field(default_factory=free_port)
+    accepts: ssl.SSLContext | None = None
+    shown: ssl.SSLContext | None = None  # how the reporter secures its connection to it
 
     def on_report(self, event: evt.Event) -> tuple[int, None]:
         assert event.event_type is not None
@@ -63,7 +69,9 @@ class Console:
             (evt.EVT_N_EVENT_REPORT, self.on_report),
             (evt.EVT_ACCEPTED, self._on_accepted),
         ]
-        ae.start_server(("127.0.0.1", self.port), block=False, evt_handlers=handlers)
+        ae.start_server(
+            ("127.0.0.1", self.port), block=False, evt_handlers=handlers, ssl_context=self.accepts
+        )
         try:
             yield
         finally:
@@ -85,7 +93,11 @@ class Console:
     @property
     def peer(self) -> Peer:
         return Peer(
-            ae_title="CONSOLE", host="127.0.0.1", port=self.port, calling_ae_title="WETREAD"
+            ae_title="CONSOLE",
+            host="127.0.0.1",
+            port=self.port,
+            calling_ae_title="WETREAD",
+            tls=self.shown,
         )
 
 
@@ -311,6 +323,27 @@ def test_a_requester_that_knows_no_roles_gets_its_report(knowing: Bench) -> None
     with console.listening():
         assert knowing.reporter(console).report_once("CONSOLE")
     assert len(console.reports) == 1
+
+
+def test_a_report_goes_encrypted_to_who_wants_to_see_our_certificate(
+    knowing: Bench, tmp_path: Path
+) -> None:
+    if not Authority.installed():
+        pytest.skip("there is no openssl")
+    authority = Authority(tmp_path / "ca")
+    theirs, ours = authority.issue("console"), authority.issue("wetread")
+    console = Console(
+        accepts=server_context(theirs.certificate, theirs.key, authority.certificate),
+        shown=client_context(authority.certificate, ours.certificate, ours.key),
+    )
+    unknown = replace(console, shown=client_context(authority.certificate), reports=[])
+    record(knowing)
+    with console.listening():
+        assert knowing.reporter(unknown).report_once("CONSOLE")
+        assert knowing.state() == "dead"
+        record(knowing)  # asked again
+        assert knowing.reporter(console).report_once("CONSOLE")
+    assert (len(unknown.reports), len(console.reports)) == (0, 1)
 
 
 def record(bench: Bench, calling_ae: str = "CONSOLE") -> None:

@@ -51,7 +51,7 @@ def test_the_times_are_those_of_the_code() -> None:
 def test_the_example_is_a_setting() -> None:
     (example,) = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
     (peer,) = Settings(**tomllib.loads(example)).peer
-    assert (peer.ae_title, peer.host, peer.port) == ("CT1", "10.1.2.31", 104)
+    assert (peer.ae_title, peer.host, peer.port) == ("CT1", "10.1.2.31", 2762)
 
 
 def test_the_keys_of_the_json_are_named() -> None:

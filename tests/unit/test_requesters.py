@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from wetread.config import Destination, PeerSection, Settings
+import ssl
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from tests.certificates import Authority
+from wetread.config import ConfigError, Destination, PeerSection, Settings, TlsSection
 from wetread.requesters import known_titles, requesters
 
 
@@ -30,3 +37,28 @@ def test_a_peer_with_a_host_goes_first_and_one_without_is_nowhere() -> None:
         "PACS": "PACS@10.0.0.3:11113",
     }
     assert known_titles(made) == set(found)
+
+
+def test_a_peer_with_tls_is_called_with_the_files_of_the_receiver(tmp_path: Path) -> None:
+    if not Authority.installed():
+        pytest.skip("there is no openssl")
+    authority = Authority(tmp_path)
+    ours = authority.issue("wetread")
+    tls = TlsSection(
+        certificate=ours.certificate, key=ours.key, ca=authority.certificate, port=2762
+    )
+    secured = PeerSection(name="ct1", ae_title="CT1", host="10.0.0.2", tls=True, server_name="ct1")
+    found = requesters(Settings(tls=tls, peer=[secured]))["CT1"]
+    assert found.tls is not None
+    assert found.tls.verify_mode is ssl.CERT_REQUIRED
+    assert found.server_name == "ct1"
+    broken = tls.model_copy(update={"ca": str(tmp_path / "none.pem")})
+    with pytest.raises(ConfigError, match=r"none\.pem: cannot be read"):
+        requesters(Settings(tls=broken, peer=[secured]))
+
+
+def test_tls_of_a_peer_needs_where_to_call() -> None:
+    with pytest.raises(ValidationError, match="tls needs host"):
+        PeerSection(name="ct1", ae_title="CT1", tls=True)
+    with pytest.raises(ValidationError, match="server_name needs tls"):
+        PeerSection(name="ct1", ae_title="CT1", host="10.0.0.2", server_name="ct1")
