@@ -83,11 +83,27 @@ def exposed(files: TlsFiles) -> bool:
     return bool(files.key) and bool(Path(files.key).stat().st_mode & stat.S_IROTH)
 
 
+def all_files(settings: Settings) -> list[TlsFiles]:
+    """Those of every connection that the settings secure."""
+    deliveries = map(delivery_files, settings.destination)
+    return [receiver_files(settings), *deliveries, audit_files(settings)]
+
+
+def ends(files: Iterable[TlsFiles]) -> dict[str, datetime]:
+    """When the first certificate in each file runs out.
+
+    Raises
+    ------
+    ConfigError
+        A file cannot be read or holds no certificate.
+    """
+    names = {name for each in files for name in (each.certificate, each.ca) if name}
+    return {name: min(each.not_after for each in _certificates(name)) for name in sorted(names)}
+
+
 def expiring(files: Iterable[TlsFiles], now: datetime) -> dict[str, datetime]:
     """Files with a certificate that runs out within 30 days or has run out, and when."""
-    names = {name for each in files for name in (each.certificate, each.ca) if name}
-    ends = {name: min(each.not_after for each in _certificates(name)) for name in names}
-    return {name: end for name, end in sorted(ends.items()) if end < now + timedelta(WARN_DAYS)}
+    return {name: end for name, end in ends(files).items() if end < now + timedelta(WARN_DAYS)}
 
 
 def watch(files: Iterable[TlsFiles], stop: threading.Event) -> None:

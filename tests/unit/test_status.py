@@ -19,6 +19,7 @@ from db.commitment import Asked, Reference
 from db.engine import Database
 from db.retry import RetryPolicy
 from db.studies import StoredInstance
+from tests.certificates import Authority
 from wetread.cli import main
 from wetread.config import load
 from wetread.roles import open_database
@@ -84,6 +85,24 @@ def free(monkeypatch: pytest.MonkeyPatch, megabytes: int) -> None:
     monkeypatch.setattr("scp.disk.os.statvfs", lambda _folder: disk)
 
 
+@pytest.mark.parametrize(
+    ("days", "said"), [(200, "expires on "), (20, "EXPIRES on "), (-1, "EXPIRED on ")]
+)
+def test_when_certificates_run_out(
+    wetread: Wetread, database: Database, tmp_path: Path, days: int, said: str
+) -> None:
+    if not Authority.installed():
+        pytest.skip("there is no openssl")
+    pair = Authority(tmp_path / "ca").issue("wetread", days=days)
+    Path("wetread.toml").write_text(
+        f'[tls]\ncertificate = "{pair.certificate}"\nkey = "{pair.key}"\n', "utf-8"
+    )
+    (shown,) = as_json(wetread, "status")["certificates"]
+    assert (shown["file"], shown["days_left"]) == (pair.certificate, days - 1)
+    line = next(each for each in wetread("status")[1].splitlines() if "certificate" in each)
+    assert f"{pair.certificate}: {said}{shown['not_after'][:10]}" in line
+
+
 def test_an_empty_node(
     wetread: Wetread, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -99,7 +118,8 @@ def test_an_empty_node(
         "received_bytes_per_hour": 0,
         "hours_left": None,
     }
-    assert set(shown) == {"disk", "jobs", "deliveries", "commitments"}
+    assert set(shown) == {"disk", "jobs", "deliveries", "commitments", "certificates"}
+    assert shown["certificates"] == []
     assert set(shown["jobs"].values()) == {0}
     _, out, _ = wetread("status")
     assert "5.0 GB free; images are refused below 1.0 GB" in out

@@ -70,12 +70,7 @@ def check(config: ConfigOption = None, as_json: JsonOption = False) -> None:
 
 
 def _judge(settings: Settings) -> None:
-    ours = certificates.receiver_files(settings)
-    judged = [
-        ours,
-        *(certificates.delivery_files(each) for each in settings.destination),
-        certificates.audit_files(settings),
-    ]
+    judged = certificates.all_files(settings)
     for files in judged:
         certificates.check(files)
         if certificates.exposed(files):

@@ -1,7 +1,8 @@
-"""``wetread status``: the disk, and how much waits."""
+"""``wetread status``: the disk, how much waits, and when certificates run out."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import typer
@@ -9,6 +10,7 @@ import typer
 from db import overview
 from db.overview import Stored
 from scp.disk import MEGABYTE, free_bytes
+from wetread import certificates
 from wetread.cli.output import ConfigOption, JsonOption, show_json
 from wetread.config import Settings, load
 from wetread.roles import open_database
@@ -22,7 +24,7 @@ def register(app: typer.Typer) -> None:
 
 
 def status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """Show the disk's free space and how long it lasts, and how many jobs are in each state."""
+    """Show the disk and how long it lasts, how many jobs are in each state, and certificates."""
     settings = load(config)
     with open_database(settings).read() as connection:
         disk = _disk(settings, overview.stored(connection))
@@ -31,8 +33,9 @@ def status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
             "deliveries": overview.deliveries(connection),
             "commitments": overview.commitments(connection),
         }
+    expiries = _certificates(settings)
     if as_json:
-        show_json({"disk": disk, **counts})
+        show_json({"disk": disk, **counts, "certificates": expiries})
         return
     typer.echo(f"disk         {_disk_line(disk)}")
     typer.echo(f"archive      {disk['instances']} instances, {_size(disk['archive_bytes'])}")
@@ -42,6 +45,8 @@ def status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     for name, states in counts.items():
         shown = ", ".join(f"{count} {state}" for state, count in states.items() if count)
         typer.echo(f"{name:<12} {shown or 'none'}")
+    for each in expiries:
+        typer.echo(f"{'certificate':<12} {_certificate_line(each)}")
 
 
 def _disk(settings: Settings, stored: Stored) -> dict[str, Any]:
@@ -60,6 +65,23 @@ def _disk(settings: Settings, stored: Stored) -> dict[str, Any]:
         "received_bytes_per_hour": round(stored.bytes_per_hour),
         "hours_left": hours_left,
     }
+
+
+def _certificates(settings: Settings) -> list[dict[str, Any]]:
+    found = certificates.ends(certificates.all_files(settings))
+    now = datetime.now(UTC)
+    return [
+        {"file": file, "not_after": end.isoformat(), "days_left": (end - now).days}
+        for file, end in found.items()
+    ]
+
+
+def _certificate_line(certificate: dict[str, Any]) -> str:
+    days = certificate["days_left"]
+    if days < 0:
+        return f"{certificate['file']}: EXPIRED on {certificate['not_after'][:10]}"
+    warned = "EXPIRES" if days < certificates.WARN_DAYS else "expires"
+    return f"{certificate['file']}: {warned} on {certificate['not_after'][:10]}, in {days} days"
 
 
 def _disk_line(disk: dict[str, Any]) -> str:
