@@ -41,7 +41,7 @@ class ReceiverSettings:
     quiet_seconds: Mapping[str, float] = field(default_factory=dict)
     quiet_seconds_default: float = 30.0
     release_seconds: float = 1.0
-    maximum_associations: int = 50
+    maximum_associations: int = 100
     maximum_pdu_size: int = 131_072
     network_timeout_seconds: float = 60.0
     floor_bytes_per_second: float = 1000.0

@@ -52,7 +52,7 @@ _DUL_DELAY_SECONDS = 0.0005  # pynetdicom's thread polls while it is not parked
 _PARK_SECONDS = 0.05
 _HANDSHAKE_SECONDS = 30.0
 _LONGEST_OTHER_PDU = 4 * 1024 * 1024  # bytes that a PDU read by pynetdicom may have
-_CONNECTIONS_PER_ASSOCIATION = 4  # that are none yet; more are closed: threads are not free
+_CONNECTIONS_PER_ASSOCIATION = 2  # that are none yet; more are closed: threads are not free
 _CANCELLABLE = (C_FIND, C_GET, C_MOVE)  # PS3.7 section 9.3.2.3
 
 

@@ -12,6 +12,7 @@ from bench.receive_sender import Prepared
 from db import migrate, studies
 from db.archive import Archive
 from db.engine import Database
+from scp.part10 import START_BYTES, data_set_offset
 from scp.server import Receiver
 from scp.settings import ReceiverSettings
 from tests.rawpeer import RawPeer
@@ -44,6 +45,11 @@ def prepared(number: int = 1, size: int = 3000, syntax: str = ExplicitVRLittleEn
     return Prepared(str(CTImageStorage), uid, str(syntax), memoryview(content))
 
 
+def data_set_of(file: bytes) -> bytes:
+    """A Part 10 file without preamble and file meta information."""
+    return file[data_set_offset(file[:START_BYTES]) :]
+
+
 class ReceivingNode:
     """A receiver with its database and archive."""
 
@@ -58,15 +64,21 @@ class ReceivingNode:
             port=0,
             network_timeout_seconds=given.pop("timeout", 10.0),
             floor_bytes_per_second=given.pop("floor", 1000.0),
-            maximum_associations=given.pop("associations", 50),
+            maximum_associations=given.pop("associations", ReceiverSettings.maximum_associations),
         )
         self.receiver = Receiver(self.settings, self.database, self.archive, **given)
 
     def peer(self, *objects: Prepared) -> RawPeer:
         return RawPeer(self.receiver.port, "WETREAD", objects or (prepared(),))
 
+    def standing(self) -> int:
+        """How many associations are established."""
+        server = self.receiver._server
+        assert server is not None
+        return sum(each.is_established for each in server.active_associations)
+
     def stored(self) -> dict[str, bytes]:
-        """Data sets by SOP Instance UID: the rows, and the bytes of their files."""
+        """Files by SOP Instance UID: the rows, and the bytes that lie at their paths."""
         with self.database.read() as connection:
             found = studies.instances(connection, STUDY)
         return {

@@ -30,9 +30,10 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
 from scp.access import Admitted, Caller
 from scp.command import encode
 from scp.header import Header
+from scp.settings import ReceiverSettings
 from scp.status import Answer, StoreStatus
 from tests.rawpeer import pdu, pdv
-from tests.receivable import ReceivingNode, prepared
+from tests.receivable import ReceivingNode, data_set_of, prepared
 
 RELEASE = struct.pack(">BxII", 5, 4, 0)
 ABORT = struct.pack(">BxII", 7, 4, 0)
@@ -302,23 +303,41 @@ def test_other_services_between_stores(make: Make) -> None:
     assert len(stock) <= 10 + 5  # a store right behind a query may be read by pynetdicom
 
 
-def test_thirty_associations_at_once(node: ReceivingNode) -> None:
+def test_a_hundred_associations_are_held_at_once(make: Make) -> None:
+    """A receiver as it comes; all associations stand before the first of them sends."""
+    witness = Witness()
+    node = make(associations=ReceiverSettings.maximum_associations, observer=witness)
+    threads_before = threading.active_count()
+    sent = {
+        number: [prepared(100 * number + each, size=20_000) for each in range(5)]
+        for number in range(1, 101)
+    }
+    together = threading.Barrier(len(sent) + 1, timeout=30)
     answers: list[int] = []
 
     def console(number: int) -> None:
-        mine = [prepared(100 * number + each, size=20_000) for each in range(10)]
-        with node.peer(*mine) as peer:
-            answers.extend(peer.store(each) for each in mine)
+        with node.peer(*sent[number]) as peer:
+            together.wait()  # all are accepted
+            together.wait()  # and seen to stand
+            answers.extend(peer.store(each) for each in sent[number])
             peer.release()
 
-    threads = [threading.Thread(target=console, args=(number,)) for number in range(1, 31)]
+    threads = [threading.Thread(target=console, args=(number,)) for number in sent]
     for thread in threads:
         thread.start()
+    together.wait()
+    wait_until(lambda: node.standing() == len(sent))
+    together.wait()
     for thread in threads:
         thread.join()
-    assert answers == [0] * 300
-    assert len(node.stored()) == 300
+    assert answers == [0] * 500
+    assert {each for each, _ in witness.told} == {"accepted", "received"}
+    stored = {uid: data_set_of(file) for uid, file in node.stored().items()}
+    assert stored == {
+        each.sop_instance_uid: each.data_set for mine in sent.values() for each in mine
+    }
     assert node.spooled() == []
+    wait_until(lambda: threading.active_count() == threads_before)
 
 
 def test_one_association_too_many_is_rejected(make: Make) -> None:
