@@ -181,6 +181,15 @@ def test_the_data_set_is_stored_byte_for_byte(bench: Bench, syntax: UID) -> None
     assert meta.SourceApplicationEntityTitle == "CONSOLE"
 
 
+def test_explicit_vr_is_preferred_to_implicit(bench: Bench) -> None:
+    ae, offered = AE("CONSOLE"), [ImplicitVRLittleEndian, ExplicitVRLittleEndian]
+    ae.add_requested_context(CTImageStorage, offered)
+    association = ae.associate("127.0.0.1", bench.receiver.port, ae_title="WETREAD")
+    (accepted,) = association.accepted_contexts
+    association.release()
+    assert accepted.transfer_syntax == [ExplicitVRLittleEndian]
+
+
 def test_success_means_file_and_row(bench: Bench) -> None:
     assert send(bench, instance(1), instance(2)) == [0, 0]
     with bench.database.read() as connection:
