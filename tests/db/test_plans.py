@@ -1,0 +1,151 @@
+"""What receivers, workers and couriers ask over and over reads by index, however much is stored.
+
+The tables hold some thousand rows and the planner's statistics are fresh, so these are the plans of
+a node that has been at work for a while.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, event, text
+
+from bench.full_table import fill
+from db import commitment, jobs, migrate, outbox, overview, stats, studies
+from db.driver import Step, _call, run
+from db.engine import Database
+from db.jobs import ModelRef
+from db.outbox import Letter
+from db.retry import RetryPolicy
+from db.studies import Arriving, DueStudy, StoredInstance
+
+MODEL = ModelRef("chest", "1")
+LETTER = Letter(destination="pacs", kind="sr", number=1, forms=("2.25.1",))
+RETRY = RetryPolicy(attempts=3, first_seconds=1.0, longest_seconds=1.0)
+# SQLite's plan of a new instance has a scan of job_input as well, which it skips: it would look for
+# references that were there before the instance, and there are none.
+_TABLES = r"(?:instance|study|job|delivery|result|commitment)\b"
+_SCAN = {
+    "sqlite": re.compile(rf"SCAN {_TABLES}.*"),
+    "postgresql": re.compile(rf"Seq Scan on {_TABLES}.*"),
+}
+_READ_BEFORE = """
+insert into job (study_uid, model, model_version, input_digest, state, priority, attempts,
+    created_at, run_at) select study_uid, 'chest', '1', 'x', 'done', 0, 1, 1, 1 from study;
+insert into result (job_id, kind, number, rank, sop_class_uid, sop_instance_uid, path, size)
+    select id, 'sr', 1, 0, '1.3', '2.25.' || id, 'x', 1 from job;
+insert into delivery (job_id, kind, number, destination, state, priority, attempts, created_at,
+    run_at) select id, 'sr', 1, 'pacs', 'sent', 0, 1, 1, 1 from job;
+insert into commitment (calling_ae, transaction_uid, number, state, attempts, created_at, run_at)
+    select 'CONSOLE', study_uid, 0, 'reported', 1, 1, 1 from study;
+"""
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def full(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Database]:
+    """5,000 studies of 4 instances, all of them read, delivered and committed."""
+    url = f"sqlite:///{tmp_path_factory.mktemp('plans') / 'wetread.db'}"
+    if request.param == "postgresql":
+        url = request.getfixturevalue("postgres").new_database()
+    database = Database(url)
+    migrate.upgrade(database)
+    fill(url, 20_000, per_study=4)
+    with database.write() as connection:
+        for statement in filter(str.strip, _READ_BEFORE.split(";")):
+            connection.execute(text(statement))
+        if not database.is_sqlite:
+            connection.execute(text("analyze"))
+    yield database
+    database.close()
+
+
+def scans(
+    database: Database, ask: Callable[[Connection, str], object], monkeypatch: Any
+) -> list[str]:
+    """Tables that are read in full where a study's UID is asked about; each as the plan says it."""
+    told: list[tuple[str, Any]] = []
+
+    def on_execute(*given: Any) -> None:
+        _, _, statement, values, *_ = given
+        told.append((statement, values))
+
+    def on_run(connection: Connection, steps: Sequence[Step]) -> list[list[tuple[Any, ...]]]:
+        for step in steps:
+            statement, values = _call(connection.dialect, step)
+            told.append((statement, tuple(values) if database.is_sqlite else values))
+        return run(connection, steps)
+
+    monkeypatch.setattr("db.studies.run", on_run)
+    with database.engine.connect() as connection, connection.begin() as transaction:
+        study_uid = connection.execute(text("select max(study_uid) from study")).scalar_one()
+        event.listen(connection, "before_cursor_execute", on_execute)
+        ask(connection, study_uid)
+        event.remove(connection, "before_cursor_execute", on_execute)
+        explain = "explain query plan " if database.is_sqlite else "explain "
+        plans = [
+            "\n".join(str(row[-1]) for row in connection.exec_driver_sql(explain + asked, values))
+            for asked, values in told
+        ]
+        transaction.rollback()
+    assert plans
+    return [found for plan in plans for found in _SCAN[connection.dialect.name].findall(plan)]
+
+
+def arriving(study_uid: str) -> list[Arriving]:
+    instance = StoredInstance(
+        sop_instance_uid="1.2.3.4", study_uid=study_uid, series_uid="1.2.3", sop_class_uid="1.2",
+        transfer_syntax_uid="1.2.840.10008.1.2.1", modality="CT", own=False, size=1, digest="",
+        path="x", calling_ae="CONSOLE",
+    )  # fmt: skip
+    return [Arriving(instance, 1.0)]
+
+
+Ask = Callable[[Connection, str], object]
+RECEIVER: dict[str, Ask] = {
+    "record": lambda connection, study: studies.record_all(connection, arriving(study)),
+    "stored": lambda connection, study: studies.stored(connection, study),
+    "release": lambda connection, study: studies.release(connection, [study], 1.0),
+}
+WORKER: dict[str, Ask] = {
+    "due": lambda connection, _: studies.due(connection),
+    "next-due": lambda connection, _: studies.seconds_to_next(connection),
+    "take": lambda connection, study: studies.take(connection, DueStudy(study, 1.0)),
+    "instances": lambda connection, study: studies.instances(connection, study),
+    "claimable": lambda connection, _: jobs.claimable(connection, [MODEL]),
+    "claim": lambda connection, _: jobs.claim(connection, "w", [MODEL], 30.0),
+    "reclaim": lambda connection, _: jobs.reclaim(connection, RETRY),
+    "inputs": lambda connection, _: jobs.inputs(connection, 1),
+    "own": lambda connection, study: outbox.own_instance(connection, study),
+    "posted": lambda connection, _: outbox.posted(connection, LETTER),
+}
+COURIER: dict[str, Ask] = {
+    "deliverable": lambda connection, _: outbox.claimable(connection, "pacs"),
+    "deliver": lambda connection, _: outbox.claim(connection, "pacs", "w", 30.0, 10, RETRY),
+    "reportable": lambda connection, _: commitment.claimable(connection, "CONSOLE"),
+    "report": lambda connection, _: commitment.claim(connection, "CONSOLE", "w", 30.0, RETRY),
+    "stranded": lambda connection, _: commitment.any_stranded(connection, ["CONSOLE"]),
+}
+COMMAND_LINE: dict[str, Ask] = {
+    "show-study": lambda connection, study: stats.study(connection, study),
+    "show-job": lambda connection, _: stats.job(connection, 1),
+}
+ALL = RECEIVER | WORKER | COURIER | COMMAND_LINE
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_no_table_is_read_in_full(
+    full: Database, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert scans(full, ALL[name], monkeypatch) == []
+
+
+def test_a_table_that_is_read_in_full_is_noticed(
+    full: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``wetread status`` adds up all that is stored."""
+    assert scans(full, lambda connection, _: overview.stored(connection), monkeypatch)
