@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import struct
 import threading
 import time
@@ -371,29 +370,6 @@ def test_a_conflict_is_answered_and_set_aside_once(node: ReceivingNode) -> None:
     (aside,) = (node.folder / "data" / "conflicts").iterdir()
     assert aside.read_bytes().endswith(bytes(other.data_set))
     assert node.spooled() == []
-
-
-def test_a_large_object_takes_no_more_memory_than_a_small_one(node: ReceivingNode) -> None:
-    """300 MB, never whole in this process: sent and received in pieces."""
-    sent = prepared(size=3000)
-    pixels, chunk = 300 * 1024 * 1024, bytes(120_000)
-    with node.peer(sent) as peer:
-        stream = peer.stream(sent)
-        command = stream[: 12 + struct.unpack(">I", stream[6:10])[0] - 2]
-        content = bytes(sent.data_set[: sent.data_set.nbytes - 3000])
-        start = content[: content.rindex(b"\xe0\x7f\x10\x00")]
-        start += struct.pack("<HH2sHI", 0x7FE0, 0x0010, b"OB", 0, pixels)
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        peer.socket.sendall(command + pdu(pdv(1, 0, start)))
-        for _ in range(pixels // len(chunk)):
-            peer.socket.sendall(pdu(pdv(1, 0, chunk)))
-        peer.socket.sendall(pdu(pdv(1, 2, bytes(pixels % len(chunk)))))
-        assert peer.answer() == 0
-        after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        peer.release()
-    (file,) = (node.folder / "data" / "archive").rglob("*.dcm")
-    assert file.stat().st_size > pixels
-    assert after - before < 30 * 1024  # KiB
 
 
 def test_stopping_aborts_a_peer_in_the_middle(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
