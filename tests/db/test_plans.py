@@ -15,8 +15,8 @@ from sqlalchemy import Connection, event, text
 
 from bench.full_table import fill
 from db import commitment, jobs, migrate, outbox, overview, stats, studies
-from db.driver import Step, _call, run
-from db.engine import Database
+from db.driver import Driver, Row, Step, _call
+from db.engine import Database, driver_of
 from db.jobs import ModelRef
 from db.outbox import Letter
 from db.retry import RetryPolicy
@@ -74,13 +74,15 @@ def scans(
         _, _, statement, values, *_ = given
         told.append((statement, values))
 
-    def on_run(connection: Connection, steps: Sequence[Step]) -> list[list[tuple[Any, ...]]]:
-        for step in steps:
-            statement, values = _call(connection.dialect, step)
-            told.append((statement, tuple(values) if database.is_sqlite else values))
-        return run(connection, steps)
+    run = Driver.run
 
-    monkeypatch.setattr("db.studies.run", on_run)
+    def on_run(driver: Driver, steps: Sequence[Step]) -> list[list[Row]]:
+        for step in steps:
+            statement, values = _call(database.engine.dialect, step)
+            told.append((statement, tuple(values) if database.is_sqlite else values))
+        return run(driver, steps)
+
+    monkeypatch.setattr(Driver, "run", on_run)
     with database.engine.connect() as connection, connection.begin() as transaction:
         study_uid = connection.execute(text("select max(study_uid) from study")).scalar_one()
         event.listen(connection, "before_cursor_execute", on_execute)
@@ -107,7 +109,7 @@ def arriving(study_uid: str) -> list[Arriving]:
 
 Ask = Callable[[Connection, str], object]
 RECEIVER: dict[str, Ask] = {
-    "record": lambda connection, study: studies.record_all(connection, arriving(study)),
+    "record": lambda connection, study: studies.record_all(driver_of(connection), arriving(study)),
     "stored": lambda connection, study: studies.stored(connection, study),
     "release": lambda connection, study: studies.release(connection, [study], 1.0),
 }
