@@ -5,6 +5,7 @@ WORKDIR /src
 COPY pyproject.toml README.md LICENSE ./
 COPY scp scp
 COPY db db
+COPY dimse dimse
 COPY audit audit
 COPY inference inference
 COPY sr sr

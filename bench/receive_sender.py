@@ -17,9 +17,9 @@ from pathlib import Path
 
 from pydicom import dcmread
 
-from scp.command import encode, parse
-from scp.part10 import START_BYTES, data_set_offset
-from scp.pdata import command_pdus
+from dimse.command import encode, parse
+from dimse.part10 import START_BYTES, data_set_offset
+from dimse.pdata import command_pdus
 
 _LONGEST_PDU = 131_072  # ours; a peer that takes less gets less
 _IOV_MAX = 1000

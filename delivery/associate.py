@@ -11,11 +11,13 @@ from typing import cast
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
 from pynetdicom.presentation import build_context, build_role
+from pynetdicom.transport import AddressInformation
 
+from delivery.lending import LendingSocket
 from delivery.tls import Witness
 
 _CONNECT_SECONDS = 10.0
-_ANSWER_SECONDS = 30.0
+ANSWER_SECONDS = 30.0
 _MAXIMUM_PDU_SIZE = 131_072
 
 # PS3.8 section 9.3.4, A-ASSOCIATE-RJ: (source, diagnostic)
@@ -59,6 +61,20 @@ class Peer:
         return f"{self.ae_title}@{self.host}:{self.port}"
 
 
+class _CallingAE(AE):
+    """Makes associations whose socket can be borrowed."""
+
+    def _create_socket(
+        self,
+        assoc: Association,
+        address: AddressInformation,
+        tls_args: tuple[ssl.SSLContext, str] | None,
+    ) -> LendingSocket:
+        lending = LendingSocket(assoc, address=address)
+        lending.tls_args = tls_args
+        return lending
+
+
 @contextmanager
 def associate(
     peer: Peer, contexts: Sequence[tuple[str, Sequence[str]]], as_scp: Sequence[str] = ()
@@ -80,11 +96,11 @@ def associate(
     NoAssociation
         There is no connection, or the peer rejects or aborts.
     """
-    ae = AE(ae_title=peer.calling_ae_title)
+    ae = _CallingAE(ae_title=peer.calling_ae_title)
     ae.connection_timeout = _CONNECT_SECONDS
     ae.acse_timeout = _CONNECT_SECONDS
-    ae.dimse_timeout = _ANSWER_SECONDS
-    ae.network_timeout = _ANSWER_SECONDS
+    ae.dimse_timeout = ANSWER_SECONDS
+    ae.network_timeout = ANSWER_SECONDS
     ae.maximum_pdu_size = _MAXIMUM_PDU_SIZE
     opened: list[evt.Event] = []
     witness = Witness(peer.tls) if peer.tls is not None else None

@@ -11,9 +11,10 @@ from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
 from db.archive import Archive
 from db.outbox import Alternative, Parcel
-from delivery.associate import NoAssociation, Peer, associate
+from delivery.associate import ANSWER_SECONDS, NoAssociation, Peer, associate
 from delivery.destination import Failed, Outcome, Refused, Sent
 from delivery.send import store, stored
+from delivery.sender import LostAssociation, Sender
 
 # Results are written in Explicit VR Little Endian; every archive must take Implicit (PS3.5 10.1).
 _TRANSFER_SYNTAXES = [ExplicitVRLittleEndian, ImplicitVRLittleEndian]
@@ -50,14 +51,17 @@ class CStoreDestination:
         # With Verification the association stands even if no class is accepted, and we can say so.
         contexts = [(each, _TRANSFER_SYNTAXES) for each in [Verification, *classes]]
         try:
-            with associate(self._peer, contexts) as association:
+            with (
+                associate(self._peer, contexts) as association,
+                Sender(association, ANSWER_SECONDS) as sender,
+            ):
                 for parcel in parcels:
-                    yield parcel, self._send(association, parcel)
+                    yield parcel, self._send(association, sender, parcel)
         except NoAssociation as error:
             for parcel in parcels:
                 yield parcel, Failed(str(error))
 
-    def _send(self, association: Association, parcel: Parcel) -> Outcome:
+    def _send(self, association: Association, sender: Sender, parcel: Parcel) -> Outcome:
         if not association.is_established:
             return Failed(_NO_ANSWER)
         accepted = {str(each.abstract_syntax) for each in association.accepted_contexts}
@@ -68,7 +72,9 @@ class CStoreDestination:
         for form in forms:
             try:
                 path = self._archive.full_path(form.path)
-                status = store(association, path, form.sop_class_uid, ExplicitVRLittleEndian)
+                status = store(association, sender, path)
+            except LostAssociation as error:
+                return Failed(f"{_NO_ANSWER} ({error})")
             except (OSError, InvalidDicomError) as error:
                 return Failed(f"the result's file cannot be read ({type(error).__name__})")
             except (RuntimeError, ValueError, AttributeError):

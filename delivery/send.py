@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydicom import Dataset, dcmread
+from pydicom import dcmread
 from pydicom.errors import InvalidDicomError
 from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
-from pynetdicom import _config
 from pynetdicom.association import Association
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
-from delivery.associate import Peer, associate
-
-_config.STORE_SEND_CHUNKED_DATASET = True  # a path is streamed from disk, not decoded and encoded
+from delivery.associate import ANSWER_SECONDS, Peer, associate
+from delivery.sender import LostAssociation, Sender
+from dimse.part10 import META_BYTES, read_meta
 
 _CONTEXT_LIMIT = 128  # PS3.8 section 9.3.2.2: odd context IDs up to 255
 
@@ -50,15 +50,13 @@ class SendOutcome:
 @dataclass(frozen=True)
 class _File:
     path: Path
-    header: Dataset
+    sop_class_uid: str
+    sop_instance_uid: str
+    transfer_syntax: str
 
     @property
     def context(self) -> tuple[str, str]:
-        """SOP class and transfer syntax; Implicit VR Little Endian if the file states none."""
-        meta = self.header.file_meta
-        return str(self.header.SOPClassUID), str(
-            meta.get("TransferSyntaxUID") or ImplicitVRLittleEndian
-        )
+        return self.sop_class_uid, self.transfer_syntax
 
 
 def stored(status: int | None) -> bool:
@@ -66,8 +64,8 @@ def stored(status: int | None) -> bool:
     return status is not None and (status == 0 or status >> 12 == 0xB)
 
 
-def store(association: Association, path: Path, sop_class: str, transfer_syntax: str) -> int | None:
-    """Send one file over an association that accepts its SOP class.
+def store(association: Association, sender: Sender, path: Path) -> int | None:
+    """Send one file: as it is, or encoded anew where the peer does not take it so.
 
     Returns
     -------
@@ -76,17 +74,18 @@ def store(association: Association, path: Path, sop_class: str, transfer_syntax:
 
     Raises
     ------
+    LostAssociation
+        The association ended before an answer.
     ValueError
         The peer took neither the file's transfer syntax nor one it can be converted to.
     OSError, InvalidDicomError
         The file cannot be read.
     """
-    as_it_is = any(
-        str(each.abstract_syntax) == sop_class and transfer_syntax in each.transfer_syntax
-        for each in association.accepted_contexts
-    )
-    whole = as_it_is and _is_part10(path)
-    answer = association.send_c_store(path if whole else dcmread(path, force=True))
+    with contextlib.suppress(ValueError):
+        return sender.store(path)
+    data_set = dcmread(path, force=True)
+    sender.give_back()
+    answer = association.send_c_store(data_set)
     return int(answer.Status) if "Status" in answer else None
 
 
@@ -125,10 +124,13 @@ def send(peer: Peer, paths: Iterable[Path]) -> Iterator[SendOutcome]:
     for start in range(0, len(contexts), _CONTEXT_LIMIT):
         part = contexts[start : start + _CONTEXT_LIMIT]
         proposals = [(sop_class, _acceptable(syntax)) for sop_class, syntax in part]
-        with associate(peer, proposals) as association:
+        with (
+            associate(peer, proposals) as association,
+            Sender(association, ANSWER_SECONDS) as sender,
+        ):
             for context in part:
                 for file in by_context[context]:
-                    yield _send(association, file)
+                    yield _send(association, sender, file)
 
 
 def expand(paths: Iterable[Path]) -> Iterator[Path]:
@@ -148,35 +150,46 @@ def _acceptable(transfer_syntax: str) -> list[str]:
     return [transfer_syntax, *(each for each in plain if each != transfer_syntax)]
 
 
-def _is_part10(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(132)[128:] == b"DICM"
-
-
 def _read(path: Path) -> _File | SendOutcome:
+    try:
+        with path.open("rb", buffering=0) as file:
+            meta = read_meta(file.read(META_BYTES))
+    except OSError as error:
+        return SendOutcome(path=path, reason=f"cannot be read: {error.strerror}")
+    except ValueError:
+        return _parsed(path)
+    return _File(path, meta.sop_class_uid, meta.sop_instance_uid, meta.transfer_syntax)
+
+
+def _parsed(path: Path) -> _File | SendOutcome:
+    """Look for an instance where there is no file meta information; pydicom finds many."""
     try:
         header = dcmread(path, stop_before_pixels=True, force=True)
         if not header.get("SOPClassUID") or not header.get("SOPInstanceUID"):
             return SendOutcome(path=path, reason="not a DICOM instance")
-        return _File(path, header)
+        syntax = header.file_meta.get("TransferSyntaxUID") or ImplicitVRLittleEndian
+        return _File(path, str(header.SOPClassUID), str(header.SOPInstanceUID), str(syntax))
     except Exception as error:  # noqa: BLE001 - the parser meets any file there is
         if isinstance(error, OSError) and error.strerror:
             return SendOutcome(path=path, reason=f"cannot be read: {error.strerror}")
         return SendOutcome(path=path, reason=f"not a DICOM instance ({type(error).__name__})")
 
 
-def _send(association: Association, file: _File) -> SendOutcome:
-    uid = str(file.header.SOPInstanceUID)
+def _send(association: Association, sender: Sender, file: _File) -> SendOutcome:
     status: int | None = None
     if not association.is_established:
         reason = "the connection was lost"
     else:
         try:
-            status = store(association, file.path, *file.context)
+            status = store(association, sender, file.path)
             reason = "" if stored(status) else _why(status)
+        except LostAssociation as error:
+            reason = f"no answer: {error}"
         except (RuntimeError, ValueError, AttributeError, OSError, InvalidDicomError) as error:
             reason = f"not accepted: {type(error).__name__}"
-    return SendOutcome(path=file.path, sop_instance_uid=uid, status=status, reason=reason)
+    return SendOutcome(
+        path=file.path, sop_instance_uid=file.sop_instance_uid, status=status, reason=reason
+    )
 
 
 def _why(status: int | None) -> str:

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from scp import command
-from scp.line import Interrupted, Line
-from scp.pdata import (
+from dimse import command
+from dimse.pdata import (
     PDU_TYPES,
     Fragment,
     MalformedPDU,
@@ -17,6 +16,7 @@ from scp.pdata import (
     PDataReader,
     command_pdus,
 )
+from scp.line import Interrupted, Line
 from scp.store import Context, Reception, Session, Store
 
 _BUFFER_BYTES = 256 * 1024

@@ -11,7 +11,7 @@ import structlog
 
 from db.archive import Archive
 from db.studies import StoredInstance
-from scp.part10 import START_BYTES, data_set_offset
+from dimse.part10 import START_BYTES, data_set_offset
 from scp.spool import SpoolFile
 
 _log = structlog.get_logger(__name__)

@@ -21,12 +21,12 @@ from db import studies
 from db.archive import Archive
 from db.engine import Database
 from db.errors import where
+from dimse.command import COMMENT_LIMIT, StoreRequest
+from dimse.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION
 from scp.access import Gate
 from scp.admission import GuardedACSE, caller_of
-from scp.command import COMMENT_LIMIT, StoreRequest
 from scp.contexts import accepted_contexts
 from scp.observer import TOO_MANY, Observer, Unobserved
-from scp.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION
 from scp.settings import ReceiverSettings
 from scp.store import Context, Session, Store
 from scp.upper_layer import ReceivingServer, ServingAssociation

@@ -16,12 +16,12 @@ from db.committer import Committer
 from db.engine import Database
 from db.errors import where
 from db.studies import Arriving, StoredInstance
+from dimse.command import StoreRequest
+from dimse.part10 import file_header
 from scp import resend
 from scp.access import Admitted, Caller
-from scp.command import StoreRequest
 from scp.header import Header, HeaderError, read_header
 from scp.observer import Observer, Unobserved
-from scp.part10 import file_header
 from scp.settings import ReceiverSettings
 from scp.spool import Piece, SpoolFile
 from scp.status import Answer, StoreStatus

@@ -12,7 +12,6 @@ in this file, and ``tests/network/test_upper_layer.py`` fails where one of them 
 from __future__ import annotations
 
 import contextlib
-import select
 import socket
 import ssl
 import sys
@@ -28,17 +27,18 @@ from pynetdicom.ae import ApplicationEntity
 from pynetdicom.association import Association
 from pynetdicom.dimse import DIMSEServiceProvider
 from pynetdicom.dimse_primitives import C_FIND, C_GET, C_MOVE, DimseServiceType
-from pynetdicom.transport import AssociationSocket, RequestHandler, ThreadedAssociationServer
+from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
 
 from db.errors import where
+from dimse.command import MalformedCommand
+from dimse.pdata import MalformedPDU
+from dimse.transport import CONNECTION_CLOSED, PushBackSocket
 from scp.access import Admitted, Gate
 from scp.admission import GuardedACSE, caller_of
 from scp.association import Exchange
-from scp.command import MalformedCommand
 from scp.ending import EndingDUL
 from scp.gate import PeerGate
 from scp.line import Interrupted, Limits, Line, PeerGone, PeerTooSlow
-from scp.pdata import MalformedPDU
 from scp.presence import Lobby, Presence
 from scp.settings import ReceiverSettings
 from scp.store import Context, Session, Store
@@ -47,74 +47,12 @@ from scp.tls import HandshakeFailed, accept
 _log = structlog.get_logger(__name__)
 
 _ESTABLISHED = "Sta6"  # PS3.8 table 9-5: ready for data transfer
-_CONNECTION_CLOSED, _INVALID_PDU = "Evt17", "Evt19"  # PS3.8 table 9-10
+_INVALID_PDU = "Evt19"  # PS3.8 table 9-10
 _DUL_DELAY_SECONDS = 0.0005  # pynetdicom's thread polls while it is not parked
 _PARK_SECONDS = 0.05
 _HANDSHAKE_SECONDS = 30.0
-_LONGEST_OTHER_PDU = 4 * 1024 * 1024  # bytes that a PDU read by pynetdicom may have
 _CONNECTIONS_PER_ASSOCIATION = 2  # that are none yet; more are closed: threads are not free
 _CANCELLABLE = (C_FIND, C_GET, C_MOVE)  # PS3.7 section 9.3.2.3
-
-
-class PushBackSocket(AssociationSocket):
-    """A socket that can be given bytes back, and whose reads come to an end."""
-
-    _pushed = b""
-
-    def push_back(self, data: bytes) -> None:
-        """Let these bytes be read before any from the peer."""
-        self._pushed = data + self._pushed
-
-    @property
-    def holds(self) -> bool:
-        """Whether bytes were given back that nobody has read yet."""
-        return bool(self._pushed)
-
-    @property
-    def ready(self) -> bool:
-        """Whether there is something to read; select() would fail for descriptors over 1023."""
-        if self._pushed:
-            return True
-        if self.socket is None or not self._is_connected:
-            return False
-        if isinstance(self.socket, ssl.SSLSocket) and self.socket.pending():
-            return True
-        try:
-            poll = select.poll()
-            poll.register(self.socket, select.POLLIN)
-            return bool(poll.poll(0))
-        except (OSError, ValueError):
-            self.event_queue.put(_CONNECTION_CLOSED)
-            return False
-
-    def recv(self, nr_bytes: int) -> bytearray:
-        """Read exactly so many bytes, or fewer if the peer closes the connection.
-
-        Raises
-        ------
-        OSError
-            They are too many, or take too long to come: a peer must not hold this thread for ever.
-        """
-        if nr_bytes > _LONGEST_OTHER_PDU:
-            raise OSError(f"a PDU of {nr_bytes} bytes")
-        data = bytearray(self._pushed[:nr_bytes])
-        self._pushed = self._pushed[nr_bytes:]
-        connection = self.socket
-        if connection is None:
-            return data
-        timeout = self.assoc.network_timeout
-        deadline = None if timeout is None else time.monotonic() + timeout
-        try:
-            while len(data) < nr_bytes:
-                if deadline is not None:
-                    connection.settimeout(max(0.001, deadline - time.monotonic()))
-                piece = connection.recv(nr_bytes - len(data))
-                if not piece:
-                    break
-                data += piece
-        finally:
-            connection.settimeout(timeout)
-        return data
 
 
 class ParkingDUL(EndingDUL):
@@ -279,7 +217,7 @@ class ServingAssociation(Association):
             transport.push_back(self._exchange(line).serve())
         except PeerGone as error:
             _log.info("association.lost", reason=str(error), **self._named())
-            self.dul.event_queue.put(_CONNECTION_CLOSED)
+            self.dul.event_queue.put(CONNECTION_CLOSED)
         except PeerTooSlow as error:
             _log.warning("association.too_slow", reason=str(error), **self._named())
             self._abort_now()

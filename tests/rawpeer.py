@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import Self
 
 from bench.receive_sender import Prepared, RawSender
-from scp.command import parse
+from dimse.command import parse
 
 _ABORT = 0x07
 

@@ -12,7 +12,7 @@ from bench.receive_sender import Prepared
 from db import migrate, studies
 from db.archive import Archive
 from db.engine import Database
-from scp.part10 import START_BYTES, data_set_offset
+from dimse.part10 import START_BYTES, data_set_offset
 from scp.server import Receiver
 from scp.settings import ReceiverSettings
 from tests.rawpeer import RawPeer

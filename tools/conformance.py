@@ -30,10 +30,10 @@ from db.outbox import Alternative
 from delivery import associate, cstore, send
 from delivery.commitment import _TRANSFER_SYNTAXES as REPORT_SYNTAXES
 from delivery.destination import Refused
+from dimse.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION
 from inference.addressing import Profile
 from scp import action, commitment, server, tls
 from scp.contexts import accepted_contexts
-from scp.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION
 from scp.rejection import Rejection
 from scp.settings import ReceiverSettings
 from scp.status import StoreStatus
@@ -279,7 +279,7 @@ def _initiator() -> str:
         ("Results per association at most, `[delivery] batch`", batch),
         ("Outstanding operations (asynchronous operations window)", "1, not negotiated"),
         ("Connection, and answer to the request, seconds", f"{associate._CONNECT_SECONDS:g}"),
-        ("Answer to a message, seconds", f"{associate._ANSWER_SECONDS:g}"),
+        ("Answer to a message, seconds", f"{associate.ANSWER_SECONDS:g}"),
     ]
     return _table("of associations that are initiated | value", rows)
 

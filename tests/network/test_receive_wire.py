@@ -26,8 +26,8 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     Verification,
 )
 
+from dimse.command import encode
 from scp.access import Admitted, Caller
-from scp.command import encode
 from scp.header import Header
 from scp.settings import ReceiverSettings
 from scp.status import Answer, StoreStatus

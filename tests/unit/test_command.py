@@ -13,8 +13,8 @@ from pynetdicom.dimse_messages import C_ECHO_RQ, C_STORE_RQ
 from pynetdicom.dimse_primitives import C_ECHO, C_STORE
 from pynetdicom.dsutils import encode as encode_dataset
 
-from scp import command
-from scp.command import MalformedCommand, StoreRequest
+from dimse import command
+from dimse.command import MalformedCommand, StoreRequest
 
 uids = st.from_regex(r"[1-9][0-9]{0,8}(\.[1-9][0-9]{0,8}){0,5}", fullmatch=True)
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scp.pdata import Fragment, MalformedPDU, OtherPDU, PDataReader, command_pdus
+from dimse.pdata import Fragment, MalformedPDU, OtherPDU, PDataReader, command_pdus
 
 PDV = tuple[int, bool, bool, bytes]  # context, command, last, data
 pdvs = st.tuples(

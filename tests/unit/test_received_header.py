@@ -21,9 +21,9 @@ from pydicom.uid import (
     generate_uid,
 )
 
+from dimse.part10 import START_BYTES, data_set_offset, file_header
 from scp import header
 from scp.header import HeaderError, read_header
-from scp.part10 import START_BYTES, data_set_offset, file_header
 
 LITTLE = [ExplicitVRLittleEndian, ImplicitVRLittleEndian]
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 C_STORE_RQ, C_STORE_RSP = 0x0001, 0x8001
 C_ECHO_RQ, C_ECHO_RSP = 0x0030, 0x8030
 NO_DATA_SET = 0x0101  # PS3.7 Annex E.1, Command Data Set Type
+_DATA_SET = 0x0001  # any other value
+_MEDIUM = 0x0000  # PS3.7 Annex E.1, Priority
 
 # Elements of group 0000 (PS3.7 table E.1-1).
 _GROUP_LENGTH = 0x0000
@@ -16,6 +18,7 @@ _AFFECTED_SOP_CLASS_UID = 0x0002
 _COMMAND_FIELD = 0x0100
 _MESSAGE_ID = 0x0110
 _MESSAGE_ID_RESPONDED_TO = 0x0120
+_PRIORITY = 0x0700
 _DATA_SET_TYPE = 0x0800
 _STATUS = 0x0900
 _ERROR_COMMENT = 0x0902
@@ -101,6 +104,35 @@ def store_request(elements: Elements) -> StoreRequest:
         sop_instance_uid=_uid(elements, _AFFECTED_SOP_INSTANCE_UID),
         has_data_set=_unsigned(elements, _DATA_SET_TYPE) != NO_DATA_SET,
     )
+
+
+def encode_store_request(message_id: int, sop_class_uid: str, sop_instance_uid: str) -> bytes:
+    """Encode a C-STORE-RQ of medium priority, with a data set (PS3.7 section 9.3.1.1)."""
+    return encode(
+        {
+            _AFFECTED_SOP_CLASS_UID: _text(sop_class_uid, b"\0"),
+            _COMMAND_FIELD: _US.pack(C_STORE_RQ),
+            _MESSAGE_ID: _US.pack(message_id),
+            _PRIORITY: _US.pack(_MEDIUM),
+            _DATA_SET_TYPE: _US.pack(_DATA_SET),
+            _AFFECTED_SOP_INSTANCE_UID: _text(sop_instance_uid, b"\0"),
+        }
+    )
+
+
+def store_status(elements: Elements, message_id: int) -> int:
+    """Status of the C-STORE-RSP to a request (PS3.7 section 9.3.1.2).
+
+    Raises
+    ------
+    MalformedCommand
+        It is no such response, or to another request.
+    """
+    if command_field(elements) != C_STORE_RSP:
+        raise MalformedCommand("a command where the response to C-STORE should come")
+    if _unsigned(elements, _MESSAGE_ID_RESPONDED_TO) != message_id:
+        raise MalformedCommand("a response to another request")
+    return _unsigned(elements, _STATUS)
 
 
 def store_response(request: StoreRequest, status: int, comment: str = "") -> bytes:

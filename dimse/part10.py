@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from functools import lru_cache
+from typing import NamedTuple
 
 from pydicom.uid import UID
 
@@ -17,7 +18,18 @@ _LENGTH_ELEMENT_AT = len(_PREFIX)
 # (0002,0001) OB: a long form, whose VR is followed by two reserved bytes and 32 bits of length.
 _VERSION = struct.pack("<HH2sHI", 0x0002, 0x0001, b"OB", 0, 2) + b"\x00\x01"
 
+META_BYTES = 4096  # more than nearly all file meta information takes
+_LONG_VRS = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
 START_BYTES = _LENGTH_ELEMENT_AT + _LENGTH_ELEMENT.size
+
+
+class FileMeta(NamedTuple):
+    """What the file meta information says of an instance, and where its data set begins."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    transfer_syntax: str
+    data_set_at: int
 
 
 def file_header(
@@ -54,6 +66,35 @@ def data_set_offset(start: bytes) -> int:
         raise ValueError("no Part 10 file")
     length = _LENGTH_ELEMENT.unpack_from(start, _LENGTH_ELEMENT_AT)[-1]
     return START_BYTES + int(length)
+
+
+def read_meta(start: bytes) -> FileMeta:
+    """Read the file meta information of any Part 10 file, from its first ``META_BYTES`` bytes.
+
+    Raises
+    ------
+    ValueError
+        It is no Part 10 file, or its meta information is longer, damaged or not complete.
+    """
+    if start[_LENGTH_ELEMENT_AT - 4 : _LENGTH_ELEMENT_AT] != b"DICM":
+        raise ValueError("no Part 10 file")
+    values: dict[int, str] = {}
+    at = _LENGTH_ELEMENT_AT
+    # The group length is not asked: there are files in which it is wrong.
+    while start[at : at + 2] == b"\x02\x00" and at + _LENGTH_ELEMENT.size <= len(start):
+        _, element, vr, length = _SHORT.unpack_from(start, at)
+        at += _SHORT.size
+        if vr in _LONG_VRS:
+            length = int.from_bytes(start[at : at + 4], "little")
+            at += 4
+        values[element] = start[at : at + length].rstrip(b"\0 ").decode("latin-1")
+        at += length
+    if at + 2 > len(start):
+        raise ValueError("the file meta information does not end")
+    found = FileMeta(values.get(0x0002, ""), values.get(0x0003, ""), values.get(0x0010, ""), at)
+    if not all(found):
+        raise ValueError("the file meta information lacks a UID")
+    return found
 
 
 def _element(element: int, vr: bytes, text: str) -> bytes:

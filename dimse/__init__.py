@@ -1,0 +1,1 @@
+"""DICOM messages, PDUs and file headers as bytes, and the seam to pynetdicom's socket."""
