@@ -17,8 +17,8 @@ from pynetdicom.association import Association
 
 from dimse.transport import PushBackSocket
 
-_PARK_SECONDS = 5.0  # the thread looks every millisecond
-_LAST_WORD_SECONDS = 5.0  # an abort or a release must not wait longer for a peer that reads nothing
+_PARK_SECONDS = 2.0  # the thread looks every millisecond
+_LAST_WORD_SECONDS = 2.0  # an abort or a release must not wait longer for a peer that reads nothing
 
 
 class NotLent(ConnectionError):

@@ -19,6 +19,7 @@ _LENGTH_ELEMENT_AT = len(_PREFIX)
 _VERSION = struct.pack("<HH2sHI", 0x0002, 0x0001, b"OB", 0, 2) + b"\x00\x01"
 
 META_BYTES = 4096  # more than nearly all file meta information takes
+_GROUP = b"\x02\x00"
 _LONG_VRS = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
 START_BYTES = _LENGTH_ELEMENT_AT + _LENGTH_ELEMENT.size
 
@@ -81,7 +82,7 @@ def read_meta(start: bytes) -> FileMeta:
     values: dict[int, str] = {}
     at = _LENGTH_ELEMENT_AT
     # The group length is not asked: there are files in which it is wrong.
-    while start[at : at + 2] == b"\x02\x00" and at + _LENGTH_ELEMENT.size <= len(start):
+    while start[at : at + 2] == _GROUP and at + _SHORT.size <= len(start):
         _, element, vr, length = _SHORT.unpack_from(start, at)
         at += _SHORT.size
         if vr in _LONG_VRS:
@@ -89,7 +90,7 @@ def read_meta(start: bytes) -> FileMeta:
             at += 4
         values[element] = start[at : at + length].rstrip(b"\0 ").decode("latin-1")
         at += length
-    if at + 2 > len(start):
+    if at + 2 > len(start) or start[at : at + 2] == _GROUP:
         raise ValueError("the file meta information does not end")
     found = FileMeta(values.get(0x0002, ""), values.get(0x0003, ""), values.get(0x0010, ""), at)
     if not all(found):
