@@ -35,6 +35,7 @@ bench: $(VENV)/.installed-dev
 	$(BIN)/python -m bench.latency
 	$(BIN)/python -m bench.receive --quick
 	$(BIN)/python -m bench.full_table --quick
+	$(BIN)/python -m bench.send --quick
 
 $(BIN)/python:
 	@$(PYTHON) -m venv $(VENV) 2>/dev/null \
