@@ -102,7 +102,9 @@ class ParkingDUL(EndingDUL):
     def _may_wait(self) -> bool:
         """Whether nobody needs what the peer sends next."""
         half_read = self.assoc.dimse.message is not None
-        return not half_read and self.assoc._reactor_checkpoint.is_set()
+        # Once it is aborted, what comes is the end of the connection.
+        stands = self.state_machine.current_state == _ESTABLISHED
+        return stands and not half_read and self.assoc._reactor_checkpoint.is_set()
 
     def _nothing_to_do(self) -> bool:
         dimse = self.assoc.dimse
@@ -125,6 +127,7 @@ class ServingDIMSE(DIMSEServiceProvider):
         assoc = self.assoc
         if (
             not block
+            and self.msg_queue.empty()
             and isinstance(assoc, ServingAssociation)
             and threading.current_thread() is assoc
             and not assoc.wanted_elsewhere
@@ -261,8 +264,11 @@ class ServingAssociation(Association):
         return {"calling_ae": self.requestor.ae_title.strip()}
 
     def _serve_request(self, msg: DimseServiceType, context_id: int) -> None:
-        cast(ParkingDUL, self.dul).serving = not isinstance(msg, _CANCELLABLE)
+        dul = cast(ParkingDUL, self.dul)
+        dul.serving = not isinstance(msg, _CANCELLABLE)
         super()._serve_request(msg, context_id)
+        if cast(PushBackSocket, dul.socket).holds:
+            dul.serving = False  # it must read what it was given back before it can park
 
 
 class ReceivingHandler(RequestHandler):

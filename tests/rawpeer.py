@@ -9,10 +9,14 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Self
 
+from pynetdicom.sop_class import StorageCommitmentPushModel  # type: ignore[attr-defined]
+
 from bench.receive_sender import Prepared, RawSender
-from dimse.command import parse
+from db.verdict import PUSH_MODEL_INSTANCE
+from dimse.command import encode, parse
 
 _ABORT = 0x07
+N_ACTION_RQ, N_DELETE_RQ = 0x0130, 0x0150  # PS3.7 Annex E.1
 
 
 class RawPeer(RawSender):
@@ -64,3 +68,17 @@ def pdu(*pdvs: bytes) -> bytes:
     """One P-DATA-TF."""
     body = b"".join(pdvs)
     return struct.pack(">BxI", 4, len(body)) + body
+
+
+def normalized(field: int) -> bytes:
+    """The command set of a request about storage commitment, with a data set."""
+    return encode(
+        {
+            0x0003: StorageCommitmentPushModel.encode(),
+            0x0100: struct.pack("<H", field),
+            0x0110: b"\1\0",
+            0x0800: b"\1\0",
+            0x1001: PUSH_MODEL_INSTANCE.encode(),
+            0x1008: b"\1\0",
+        }
+    )

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
+from pynetdicom.sop_class import StorageCommitmentPushModel  # type: ignore[attr-defined]
 
 from bench.receive_sender import Prepared
 from db import migrate, studies
@@ -18,6 +19,10 @@ from scp.settings import ReceiverSettings
 from tests.rawpeer import RawPeer
 
 STUDY = "1.2.826.0.1.3680043.8.498.2"
+# To be proposed, not to be sent.
+COMMITMENT = Prepared(
+    str(StorageCommitmentPushModel), "1.2", str(ExplicitVRLittleEndian), memoryview(b"")
+)
 
 
 def prepared(number: int = 1, size: int = 3000, syntax: str = ExplicitVRLittleEndian) -> Prepared:
