@@ -154,11 +154,11 @@ def command_pdus(context_id: int, command: bytes, maximum_length: int = 0) -> by
         What the peer takes, bytes after the PDU's header; 0 for any length.
     """
     room = max(1, maximum_length - HEADER_BYTES) if maximum_length else len(command)
-    pdus = b""
+    pdus = []
     for start in range(0, len(command), room):
         piece = command[start : start + room]
         control = _COMMAND | (_LAST if start + room >= len(command) else 0)
         length = len(piece) + _CONTEXT_AND_CONTROL
-        pdus += _PDU_HEADER.pack(P_DATA_TF, length + 4)
-        pdus += _PDV_HEADER.pack(length, context_id, control) + piece
-    return pdus
+        pdus += [_PDU_HEADER.pack(P_DATA_TF, length + 4)]
+        pdus += [_PDV_HEADER.pack(length, context_id, control), piece]
+    return b"".join(pdus)
