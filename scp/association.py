@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from dimse import command
 from dimse.pdata import (
+    HEADER_BYTES,
     PDU_TYPES,
     Fragment,
     MalformedPDU,
@@ -21,7 +22,12 @@ from scp.store import Context, Reception, Session, Store
 
 _BUFFER_BYTES = 256 * 1024
 _SMALLEST_READ = 32 * 1024  # with less room left in the buffer, it is emptied first
-_LONGEST_COMMAND = 64 * 1024
+_LONGEST_COMMAND = 64 * 1024  # with the headers of its PDVs: empty ones must come to an end, too
+_MOST_EMPTY = 1000  # PDVs without data in one data set
+# An object that is too large is answered after its end, if that comes before so many times what the
+# peer may send, or so many bytes.
+_PATIENCE = 10
+_PATIENCE_BYTES = 64 * 1024 * 1024
 
 
 class Exchange:
@@ -60,6 +66,9 @@ class Exchange:
         self._peer_maximum = peer_maximum_length
         self._reader = PDataReader(maximum_length)
         self._command = bytearray()
+        self._taken = 0  # bytes of the command set under way, with the headers of its PDVs
+        self._data_bytes = 0  # of the data set under way
+        self._empty = 0  # PDVs without data in the data set under way
         self._context_id = 0  # of the message under way
         self._request: command.StoreRequest | None = None
         self._reception: Reception | None = None
@@ -101,7 +110,7 @@ class Exchange:
 
     @property
     def _midway(self) -> bool:
-        return self._reception is not None or bool(self._command) or not self._reader.between_pdus
+        return self._reception is not None or bool(self._taken) or not self._reader.between_pdus
 
     def _take(self, received: memoryview) -> bytes | None:
         for event in self._reader.feed(received):
@@ -121,16 +130,18 @@ class Exchange:
         """Collect a command set and act on it; the PDUs of one that is not for us."""
         if self._reception is not None:
             raise MalformedPDU("a command within a data set")
-        if not self._command:
+        if not self._taken:
             self._context_id = fragment.context_id
         self._check_context(fragment)
         self._command += fragment.data
-        if len(self._command) > _LONGEST_COMMAND:
+        self._taken += HEADER_BYTES + len(fragment.data)
+        if self._taken > _LONGEST_COMMAND:
             raise MalformedPDU(f"a command set of over {_LONGEST_COMMAND} bytes")
         if not fragment.last:
             return None
         encoded = bytes(self._command)
         self._command.clear()
+        self._taken = 0
         elements = command.parse(encoded)
         field = command.command_field(elements)
         if field == command.C_STORE_RQ:
@@ -145,6 +156,7 @@ class Exchange:
         if self._reception is None:
             raise MalformedPDU("a data set without a command")
         self._check_context(fragment)
+        self._check_endless(fragment)
         self._pieces.append(fragment.data)
         if fragment.last:
             self._write_out()
@@ -161,6 +173,7 @@ class Exchange:
         assert self._reception is not None
         assert self._request is not None
         answer = self._reception.finish()
+        self._data_bytes = self._empty = 0
         self._send(command.store_response(self._request, answer.status, answer.comment))
         self._reception.discard()
         self._reception = None
@@ -176,3 +189,15 @@ class Exchange:
     def _check_context(self, fragment: Fragment) -> None:
         if fragment.context_id not in self._contexts or fragment.context_id != self._context_id:
             raise MalformedPDU(f"presentation context {fragment.context_id} has no place there")
+
+    def _check_endless(self, fragment: Fragment) -> None:
+        self._data_bytes += len(fragment.data)
+        self._empty += not fragment.data
+        if self._empty > _MOST_EMPTY:
+            raise MalformedPDU(f"over {_MOST_EMPTY} empty fragments in a data set")
+        allowed = self._session.admitted.object_bytes
+        if allowed is None:
+            return
+        longest = max(_PATIENCE * allowed, _PATIENCE_BYTES)
+        if self._data_bytes > longest:
+            raise MalformedPDU(f"over {longest} bytes of a data set; {allowed} are allowed")

@@ -27,11 +27,12 @@ from pynetdicom.ae import ApplicationEntity
 from pynetdicom.association import Association
 from pynetdicom.dimse import DIMSEServiceProvider
 from pynetdicom.dimse_primitives import C_FIND, C_GET, C_MOVE, DimseServiceType
+from pynetdicom.pdu_primitives import P_DATA
 from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
 
 from db.errors import where
 from dimse.command import MalformedCommand
-from dimse.pdata import MalformedPDU
+from dimse.pdata import HEADER_BYTES, MalformedPDU
 from dimse.transport import CONNECTION_CLOSED, PushBackSocket
 from scp.access import Admitted, Gate
 from scp.admission import GuardedACSE, caller_of
@@ -51,6 +52,7 @@ _INVALID_PDU = "Evt19"  # PS3.8 table 9-10
 _DUL_DELAY_SECONDS = 0.0005  # pynetdicom's thread polls while it is not parked
 _PARK_SECONDS = 0.05
 _HANDSHAKE_SECONDS = 30.0
+_LONGEST_OTHER_MESSAGE = 64 * 1024 * 1024  # bytes that pynetdicom may keep until its end
 _CONNECTIONS_PER_ASSOCIATION = 2  # that are none yet; more are closed: threads are not free
 _CANCELLABLE = (C_FIND, C_GET, C_MOVE)  # PS3.7 section 9.3.2.3
 
@@ -121,6 +123,22 @@ class ParkingDUL(EndingDUL):
 
 class ServingDIMSE(DIMSEServiceProvider):
     """Serves C-STORE and C-ECHO where pynetdicom would look whether a message has come."""
+
+    _taken = 0  # bytes of the message under way, with the headers of its PDVs
+
+    def receive_primitive(self, primitive: P_DATA) -> None:
+        """Take a piece of a message, unless it becomes too long."""
+        pieces = primitive.presentation_data_value_list
+        self._taken += sum(HEADER_BYTES + len(data) for _, data in pieces)
+        if self._taken > _LONGEST_OTHER_MESSAGE:
+            reason = f"a message of over {_LONGEST_OTHER_MESSAGE} bytes"
+            calling_ae = self.assoc.requestor.ae_title.strip()
+            _log.warning("association.malformed", reason=reason, calling_ae=calling_ae)
+            self.dul.event_queue.put(_INVALID_PDU)
+            return
+        super().receive_primitive(primitive)
+        if self.message is None:
+            self._taken = 0
 
     def get_msg(self, block: bool = False) -> Any:
         """Next message that pynetdicom is to serve, if there is one by now."""
