@@ -103,3 +103,16 @@ def test_any_bytes_are_elements_or_malformed(noise: bytes) -> None:
         command.store_request(elements)
     except MalformedCommand:
         return
+
+
+@given(st.dictionaries(st.sampled_from([0x0002, 0x0100, 0x0110, 0x0800, 0x1000]), st.binary()))
+def test_any_values_make_a_request_that_can_be_answered_or_are_malformed(
+    elements: dict[int, bytes],
+) -> None:
+    try:
+        answers = [command.echo_response(elements)]
+        answers.append(command.store_response(command.store_request(elements), 0xC000, "no"))
+    except MalformedCommand:
+        return
+    for each in answers:
+        assert command.parse(each)[0x0120] == elements[0x0110]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dimse.pdata import Fragment, MalformedPDU, OtherPDU, PDataReader, command_pdus
+from dimse.pdata import HEADER_BYTES, Fragment, MalformedPDU, OtherPDU, PDataReader, command_pdus
 
 PDV = tuple[int, bool, bool, bytes]  # context, command, last, data
 pdvs = st.tuples(
@@ -123,14 +123,22 @@ def test_lengths_that_do_not_add_up_are_malformed(stream: bytes) -> None:
         list(PDataReader(1000).feed(memoryview(stream)))
 
 
-@given(st.lists(st.binary(max_size=80), max_size=5))
-def test_noise_is_malformed_or_read(noise: list[bytes]) -> None:
-    reader = PDataReader(1000)
+@given(pdus, st.binary(max_size=80), st.integers(0, 300), cuts)
+def test_noise_is_malformed_or_read_and_no_more_than_was_fed(
+    messages: list[list[PDV]], noise: bytes, where: int, places: list[int]
+) -> None:
+    stream = bytearray(encoded(messages))
+    stream[where : where + len(noise)] = noise
+    reader, fed, given_out = PDataReader(1000), 0, 0
     try:
-        for piece in noise:
-            for event in reader.feed(memoryview(piece)):
+        for piece in pieces(bytes(stream), places):
+            fed += len(piece)
+            for event in reader.feed(piece):
                 if isinstance(event, OtherPDU):
+                    assert given_out + len(reader.rest()) <= fed + HEADER_BYTES
                     return
+                given_out += len(event.data)
+                assert given_out <= fed
     except MalformedPDU:
         return
 

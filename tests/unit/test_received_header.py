@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 import zlib
 from io import BytesIO
 
@@ -134,6 +135,67 @@ def test_the_file_header_reads_back(calling_ae: str) -> None:
     assert read.file_meta.SourceApplicationEntityTitle == calling_ae
     assert read.StudyInstanceUID == "1.2.3"
     assert data_set_offset(content[:START_BYTES]) == len(start)
+
+
+SYNTAXES = [*LITTLE, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian]
+
+
+def deflated(content: bytes) -> bytes:
+    packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    return packer.compress(content) + packer.flush()
+
+
+@given(st.sampled_from(SYNTAXES), st.sampled_from(SYNTAXES), st.binary(max_size=60), st.data())
+@settings(deadline=None)
+@pytest.mark.filterwarnings("ignore")
+def test_any_bytes_are_a_header_or_refused(
+    syntax: UID, written: UID, noise: bytes, data: st.DataObject
+) -> None:
+    """Damaged, or written in another transfer syntax than was agreed."""
+    content = bytearray(encoded(dataset(), written))
+    where = data.draw(st.integers(0, len(content)))
+    content[where : where + len(noise)] = noise
+    sent = deflated(bytes(content)) if written.is_deflated else bytes(content)
+    try:
+        found = read_header(sent, syntax)
+    except HeaderError:
+        return
+    for uid in (found.sop_class_uid, found.sop_instance_uid, found.study_uid, found.series_uid):
+        assert 0 < len(uid) <= 64
+        assert set(uid) <= set("0123456789.")
+    assert len(found.modality) <= 16
+
+
+@pytest.mark.parametrize("depth", [100, 100_000])
+@pytest.mark.parametrize("syntax", LITTLE, ids=lambda syntax: syntax.name)
+def test_a_sequence_within_a_sequence_and_so_on_is_refused(syntax: UID, depth: int) -> None:
+    sequence = b"\x08\x00\x40\x11" + (b"" if syntax.is_implicit_VR else b"SQ\0\0") + b"\xff" * 4
+    with pytest.raises(HeaderError):
+        read_header((sequence + b"\xfe\xff\x00\xe0" + b"\xff" * 4) * depth, syntax)
+
+
+def test_a_deflated_bomb_is_not_unpacked() -> None:
+    """Of 64 MB of zeros."""
+    packer = zlib.compressobj(1, zlib.DEFLATED, -zlib.MAX_WBITS)
+    megabyte = bytes(1024 * 1024)
+    bomb = b"".join(packer.compress(megabyte) for _ in range(64)) + packer.flush()
+    tracemalloc.start()
+    try:
+        with pytest.raises(HeaderError):
+            read_header(bomb, DeflatedExplicitVRLittleEndian)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 10 * header.START_BYTES
+
+
+@given(st.binary(max_size=2 * START_BYTES), st.booleans())
+def test_any_bytes_are_a_file_or_not(noise: bytes, marked: bool) -> None:
+    start = noise[:128].ljust(128, b"\0") + b"DICM" + noise[128:] if marked else noise
+    try:
+        assert data_set_offset(start) >= START_BYTES
+    except ValueError:
+        assert len(start) < START_BYTES or not marked
 
 
 def test_what_is_no_file_has_no_data_set() -> None:
