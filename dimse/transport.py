@@ -33,6 +33,10 @@ class PushBackSocket(AssociationSocket):
     @property
     def ready(self) -> bool:
         """Whether there is something to read; select() would fail for descriptors over 1023."""
+        return self.is_ready_within(0)
+
+    def is_ready_within(self, seconds: float) -> bool:
+        """Whether there is something to read by then."""
         if self._pushed:
             return True
         if self.socket is None or not self._is_connected:
@@ -42,7 +46,7 @@ class PushBackSocket(AssociationSocket):
         try:
             poll = select.poll()
             poll.register(self.socket, select.POLLIN)
-            return bool(poll.poll(0))
+            return bool(poll.poll(1000 * seconds))
         except (OSError, ValueError):
             self.event_queue.put(CONNECTION_CLOSED)
             return False

@@ -27,6 +27,7 @@ from scp.spool import Piece, SpoolFile
 from scp.status import Answer, StoreStatus
 
 _log = structlog.get_logger(__name__)
+_UID_LETTERS = 64  # PS3.5 section 9.1
 
 
 @dataclass
@@ -135,7 +136,7 @@ class Store:
         * 0xC001: another data set is stored under this SOP Instance UID.
         """
         try:
-            answer = _not_allowed(request, context, session.admitted) or self._no_room()
+            answer = _not_allowed(request, context, session.admitted) or self.no_room()
             if answer is None:
                 return _Receiving(self, request, context, session)
         except OSError as error:
@@ -144,7 +145,8 @@ class Store:
             answer = fault(error)
         return Refused(self.answered(answer, request, session))
 
-    def _no_room(self) -> Answer | None:
+    def no_room(self) -> Answer | None:
+        """The answer to what would fill the disk; None while there is room."""
         if self._room is None or self._room():
             return None
         return Answer(StoreStatus.OUT_OF_RESOURCES, "the disk is nearly full")
@@ -164,7 +166,7 @@ class Store:
                 "instance.refused",
                 status=f"{answer.status:04X}",
                 reason=answer.comment,
-                sop_class_uid=request.sop_class_uid,
+                sop_class_uid=request.sop_class_uid[:_UID_LETTERS],  # a peer may send 64 kB
                 calling_ae=caller,
             )
         try:
@@ -205,10 +207,11 @@ class _Receiving:
         except OSError as error:
             self._give_up(_cannot_store(error))
             return
+        answer = self._store.no_room()
         if limit is not None and self._file.size > limit:
-            self._give_up(
-                Answer(StoreStatus.OUT_OF_RESOURCES, f"larger than the {limit} bytes allowed")
-            )
+            answer = Answer(StoreStatus.OUT_OF_RESOURCES, f"larger than the {limit} bytes allowed")
+        if answer is not None:
+            self._give_up(answer)
 
     def finish(self) -> Answer:
         if self._answer is None:

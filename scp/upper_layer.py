@@ -47,9 +47,11 @@ from scp.tls import HandshakeFailed, accept
 
 _log = structlog.get_logger(__name__)
 
-_ESTABLISHED = "Sta6"  # PS3.8 table 9-5: ready for data transfer
+# PS3.8 tables 9-2 and 9-5: awaiting the A-ASSOCIATE-RQ, ready for data transfer.
+_UNHEARD, _ESTABLISHED = "Sta2", "Sta6"
 _INVALID_PDU = "Evt19"  # PS3.8 table 9-10
 _DUL_DELAY_SECONDS = 0.0005  # pynetdicom's thread polls while it is not parked
+_UNHEARD_SECONDS = 0.1  # how late its timers, and a wish to stop, may be noticed
 _PARK_SECONDS = 0.05
 _HANDSHAKE_SECONDS = 30.0
 _LONGEST_OTHER_MESSAGE = 64 * 1024 * 1024  # bytes that pynetdicom may keep until its end
@@ -91,6 +93,13 @@ class ParkingDUL(EndingDUL):
         self._idle_timer.restart()  # it ran on, but the peer was not idle
 
     def _is_transport_event(self) -> bool:
+        transport = cast(PushBackSocket, self.socket)
+        if (
+            self.state_machine.current_state == _UNHEARD
+            # Nobody has anything to send yet: wait, where pynetdicom looks every half millisecond.
+            and not transport.is_ready_within(_UNHEARD_SECONDS)
+        ):
+            return False
         with self._turn:
             if self._wanted and self._nothing_to_do():
                 self._parked = True

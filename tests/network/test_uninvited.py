@@ -17,6 +17,7 @@ from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 from db import migrate
 from db.archive import Archive
 from db.engine import Database
+from dimse.transport import PushBackSocket
 from scp.rejection import Rejection
 from scp.server import Receiver
 from scp.settings import ReceiverSettings
@@ -65,6 +66,28 @@ def request(identity: bytes) -> bytes:
         + item(0x50, user)
     )  # fmt: skip
     return struct.pack(">BBI", 1, 0, len(body)) + body
+
+
+def test_a_connection_that_asks_for_nothing_costs_nothing(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hundred of them took a whole core, for as long as they were allowed to stay."""
+    looks, whole = 0, PushBackSocket.is_ready_within
+
+    def counted(self: PushBackSocket, seconds: float) -> bool:
+        nonlocal looks
+        looks += 1
+        return whole(self, seconds)
+
+    monkeypatch.setattr(PushBackSocket, "is_ready_within", counted)
+    with connect(receiver):
+        wait_until(lambda: looks > 0)
+        before = looks
+        time.sleep(1)
+        assert looks - before < 20
+    association = call(receiver)
+    assert association.is_established
+    association.release()
 
 
 def test_a_closed_connection_is_gone_at_once(receiver: Receiver) -> None:

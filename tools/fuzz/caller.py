@@ -7,8 +7,8 @@ import struct
 import time
 from dataclasses import dataclass
 
-from scp.command import C_ECHO_RSP, command_field, parse
-from scp.pdata import HEADER_BYTES, P_DATA_TF, OtherPDU, PDataReader
+from dimse.command import C_ECHO_RSP, command_field, parse
+from dimse.pdata import HEADER_BYTES, P_DATA_TF, OtherPDU, PDataReader
 from tools.fuzz.conversations import LAST_ECHO, Answer, Conversation, End
 from tools.fuzz.messages import ABORT, RELEASE_RQ
 

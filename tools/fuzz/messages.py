@@ -21,7 +21,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
 )
 
 from db.verdict import PUSH_MODEL_INSTANCE
-from scp.command import C_ECHO_RQ, C_STORE_RQ, NO_DATA_SET
+from dimse.command import C_ECHO_RQ, C_STORE_RQ, NO_DATA_SET
 
 SECRET = "Fuzz^Secret"  # the patient's name and ID in every data set: must stand in no log
 ROOT = "1.2.826.0.1.3680043.8.498.77"
