@@ -11,6 +11,7 @@ from tools.fuzz.conversations import conversation
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(180)
 def test_hostile_peers_leave_nothing_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

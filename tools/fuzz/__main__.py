@@ -201,7 +201,9 @@ def _check_serving(port: int) -> None:
         raise Broken(f"only {answered} of {len(valid)} valid requests were answered")
     data_set = messages.encode(messages.header(f"{uid}.1", f"{messages.ROOT}.4"), 7)
     sent = Prepared(CTImageStorage, f"{uid}.1", ExplicitVRLittleEndian, memoryview(data_set))
-    status = RawSender(port, "WETREAD", [sent]).store(sent)
+    sender = RawSender(port, "WETREAD", [sent])
+    status = sender.store(sent)
+    sender.release()
     if status:
         raise Broken(f"a valid C-STORE is answered with {status:04X}")
 

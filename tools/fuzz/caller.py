@@ -13,7 +13,7 @@ from tools.fuzz.conversations import LAST_ECHO, Answer, Conversation, End
 from tools.fuzz.messages import ABORT, RELEASE_RQ
 
 _ANSWER_SECONDS = 1.0  # then the receiver waits for more of a message that was cut
-_LET_GO_SECONDS = 30.0
+_LET_GO_SECONDS = 40.0  # the ARTIM timer runs for 30
 _ASSOCIATE_AC, _ABORT = 0x02, 0x07
 _ANSWERED = struct.pack("<H", LAST_ECHO)
 

@@ -18,7 +18,7 @@ from tools.fuzz.messages import SECRET
 from tools.node import Node
 from wetread.config import load
 
-_SETTLE_SECONDS = 30.0
+_SETTLE_SECONDS = 40.0  # the ARTIM timer runs for 30
 _THREADS_PER_CONNECTION = 2
 _KILOBYTES_PER_MEGABYTE = 1024
 _COMES_AND_GOES = ("-wal", "-shm")  # beside an SQLite database
