@@ -41,8 +41,7 @@ class LendingSocket(PushBackSocket):
             if self._wanted and not self.holds:
                 self._parked = True
                 self._turn.notify_all()
-                self._turn.wait_for(lambda: not self._wanted)
-                self._parked = False
+                self._turn.wait_for(lambda: not self._parked)
                 return False
         return super().ready
 
@@ -68,5 +67,7 @@ class LendingSocket(PushBackSocket):
                 if connection is not None:
                     connection.settimeout(_LAST_WORD_SECONDS)
             with self._turn:
-                self._wanted = False
+                # Not left to the thread when it wakes: who borrows again before that must wait
+                # until it has read what it was given back.
+                self._wanted = self._parked = False
                 self._turn.notify_all()

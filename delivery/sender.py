@@ -164,7 +164,14 @@ class Sender:
                     self._push_back(reader.rest())
                     raise ConnectionError("the peer ended the association")
                 if _completes(event, response):
+                    self._leave(reader.rest())
                     return command.store_status(command.parse(response), self._message_id)
+
+    def _leave(self, more: bytes) -> None:
+        """Let pynetdicom read what came behind a response: most likely that the peer leaves."""
+        if more:
+            self._push_back(more)
+            self.give_back()
 
     def _push_back(self, data: bytes) -> None:
         cast(LendingSocket, self._association.dul.socket).push_back(data)

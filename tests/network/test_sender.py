@@ -157,6 +157,20 @@ def test_a_peer_that_ends_the_association_instead_of_answering(
     assert second.reason == "the connection was lost"
 
 
+@pytest.mark.parametrize("last_word", [ABORT, RELEASE])
+def test_a_peer_that_leaves_with_its_answer(files: list[Path], last_word: bytes) -> None:
+    def leave(call: Call) -> None:
+        request, _ = call.receive()
+        call.socket.sendall(answer(request) + last_word)
+        call.until_closed()
+
+    with ScriptedSCP(leave) as scp:
+        first, second, _ = sent(scp, files)
+    assert first.stored
+    assert not second.stored
+    assert second.reason in ("no answer: the association has ended", "the connection was lost")
+
+
 def test_a_peer_that_aborts_while_it_is_sent_to(files: list[Path]) -> None:
     def abort(call: Call) -> None:
         call.socket.recv(100)
