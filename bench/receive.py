@@ -149,12 +149,20 @@ def raw_run(receiver: Receiver, paths: Sequence[Path], associations: int) -> Out
 
 
 def storescu_run(receiver: Receiver, paths: Sequence[Path], nodelay: bool) -> float:
-    """Instances per second that DCMTK's sender gets through, its start included."""
+    """Instances per second that DCMTK's sender gets through.
+
+    What it takes for one instance, mostly its start, the association and the release, is taken off.
+    """
     command = ["storescu", "-R", "-aec", receiver.ae_title, "127.0.0.1", str(receiver.port)]
     environment = os.environ | {"TCP_NODELAY": "1" if nodelay else "0"}
-    began = time.perf_counter()
-    subprocess.run([*command, *map(str, paths)], env=environment, check=True)
-    return len(paths) / (time.perf_counter() - began)
+
+    def seconds(some: Sequence[Path]) -> float:
+        began = time.perf_counter()
+        subprocess.run([*command, *map(str, some)], env=environment, check=True)
+        return time.perf_counter() - began
+
+    alone = seconds(paths[:1])
+    return (len(paths) - 2) / (seconds(paths[1:]) - alone)
 
 
 def compare(
