@@ -13,6 +13,7 @@ import time
 from pynetdicom.transport import AssociationSocket
 
 CONNECTION_CLOSED = "Evt17"  # PS3.8 table 9-10
+_DISCARDED_BYTES = 256 * 1024
 _LONGEST_PDU = 4 * 1024 * 1024  # bytes that a PDU read by pynetdicom may have
 
 
@@ -49,6 +50,19 @@ class PushBackSocket(AssociationSocket):
             return bool(poll.poll(1000 * seconds))
         except (OSError, ValueError):
             self.event_queue.put(CONNECTION_CLOSED)
+            return False
+
+    def discard_waiting(self) -> bool:
+        """Read and forget some of what has come, without waiting; whether there was anything."""
+        if self.socket is None or not self.is_ready_within(0):
+            return False
+        if self._pushed:
+            self._pushed = b""
+            return True
+        try:
+            self.socket.setblocking(False)
+            return bool(self.socket.recv(_DISCARDED_BYTES))
+        except OSError:  # nothing whole of TLS, or the connection is gone
             return False
 
     def recv(self, nr_bytes: int) -> bytearray:

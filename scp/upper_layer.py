@@ -47,8 +47,9 @@ from scp.tls import HandshakeFailed, accept
 
 _log = structlog.get_logger(__name__)
 
-# PS3.8 tables 9-2 and 9-5: awaiting the A-ASSOCIATE-RQ, ready for data transfer.
-_UNHEARD, _ESTABLISHED = "Sta2", "Sta6"
+# PS3.8 tables 9-2 to 9-5: awaiting the A-ASSOCIATE-RQ, ready for data transfer, awaiting the end of
+# the connection.
+_UNHEARD, _ESTABLISHED, _ENDING = "Sta2", "Sta6", "Sta13"
 _INVALID_PDU = "Evt19"  # PS3.8 table 9-10
 _DUL_DELAY_SECONDS = 0.0005  # pynetdicom's thread polls while it is not parked
 _UNHEARD_SECONDS = 0.1  # how late its timers, and a wish to stop, may be noticed
@@ -100,6 +101,8 @@ class ParkingDUL(EndingDUL):
             and not transport.is_ready_within(_UNHEARD_SECONDS)
         ):
             return False
+        if self.state_machine.current_state == _ENDING and transport.discard_waiting():
+            return False  # not True: the next turn must see the ARTIM timer
         with self._turn:
             if self._wanted and self._nothing_to_do():
                 self._parked = True

@@ -52,6 +52,17 @@ def test_an_association_that_was_aborted_ends_with_its_connection(node: Receivin
     wait_until(lambda: not server.active_associations)  # or it would take 30 s
 
 
+@pytest.mark.parametrize("more", [b"", b"\4\0\0\0\4\0", bytes(300_000)], ids=["", "half", "much"])
+def test_what_comes_after_an_abort_is_not_waited_for(node: ReceivingNode, more: bytes) -> None:
+    """Half a PDU held the place of the association for a minute."""
+    with node.peer(prepared()) as peer:
+        peer.socket.sendall(b"\x09\0\0\0\0\4" + more)
+        assert peer.is_cut_off(10)
+    server = node.receiver._server
+    assert server is not None
+    wait_until(lambda: not server.active_associations)
+
+
 def test_requests_that_do_not_wait_for_answers_are_all_answered(node: ReceivingNode) -> None:
     with node.peer(prepared(), COMMITMENT) as peer:
         peer.socket.settimeout(10)
