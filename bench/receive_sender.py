@@ -17,7 +17,7 @@ from pathlib import Path
 
 from pydicom import dcmread
 
-from dimse.command import encode, parse
+from dimse.command import encode_store_request, parse
 from dimse.part10 import START_BYTES, data_set_offset
 from dimse.pdata import command_pdus
 
@@ -80,7 +80,9 @@ class RawSender:
         """Bytes of a C-STORE request and its data set."""
         self._message_id = self._message_id % 0xFFFF + 1
         context = self.contexts[prepared.sop_class_uid, prepared.transfer_syntax]
-        command = _store_request(prepared, self._message_id)
+        command = encode_store_request(
+            self._message_id, prepared.sop_class_uid, prepared.sop_instance_uid
+        )
         parts: list[bytes | memoryview] = [command_pdus(context, command, self.peer_maximum)]
         step = self.peer_maximum - 6
         for start in range(0, len(prepared.data_set), step):
@@ -128,19 +130,6 @@ class RawSender:
         return data
 
 
-def _store_request(prepared: Prepared, message_id: int) -> bytes:
-    return encode(
-        {
-            0x0002: _uid(prepared.sop_class_uid),
-            0x0100: _US.pack(0x0001),
-            0x0110: _US.pack(message_id),
-            0x0700: _US.pack(0),
-            0x0800: _US.pack(1),
-            0x1000: _uid(prepared.sop_instance_uid),
-        }
-    )
-
-
 def _associate_request(ae_title: str, contexts: dict[tuple[str, str], int]) -> bytes:
     """A-ASSOCIATE-RQ (PS3.8 section 9.3.2)."""
     items = _item(0x10, b"1.2.840.10008.3.1.1.1")
@@ -172,10 +161,6 @@ def _maximum_length(accepted: bytes) -> int:
             return int(struct.unpack_from(">I", accepted, at + 4)[0])
         at += 4 + length
     return 0
-
-
-def _uid(value: str) -> bytes:
-    return value.encode() + b"\0" * (len(value) % 2)
 
 
 def main() -> None:
