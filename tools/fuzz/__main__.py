@@ -138,8 +138,7 @@ def run(total: int, seed: int, callers: int, silent: int, folder: Path) -> None:
     Broken
         Something did not hold.
     """
-    # Far down, so that a path with many ``../`` still ends within the folder that is watched.
-    node = Node(folder.joinpath(*"abcdefgh") / "node", extra="[worker]\nprocesses = 0\n")
+    node = _node(folder)
     with node:
         _check_serving(node.port)
         watch = Watch(node, folder)
@@ -173,7 +172,7 @@ def replay(seed: int, numbers: list[int], folder: Path) -> None:
     Broken
         Something did not hold.
     """
-    node = Node(folder.joinpath(*"abcdefgh") / "node", extra="[worker]\nprocesses = 0\n")
+    node = _node(folder)
     with node:
         _check_serving(node.port)
         watch = Watch(node, folder)
@@ -182,6 +181,11 @@ def replay(seed: int, numbers: list[int], folder: Path) -> None:
             print(number, said.end, call(node.port, said))
         _check_serving(node.port)
         print(*watch.check())
+
+
+def _node(folder: Path) -> Node:
+    """A node far down: a path with many ``../`` still ends in the folder that is watched."""
+    return Node(folder.joinpath(*"abcdefgh") / "node", extra="[worker]\nprocesses = 0\n")
 
 
 def _check_serving(port: int) -> None:
