@@ -75,8 +75,9 @@ class Base(DeclarativeBase):
 class Study(Base):
     """A study that has at least one instance here.
 
-    ``due_at`` is the one truth about completion: each arriving instance pushes it out, the
-    release of an association pulls it in, and taking the study for reading clears it.
+    ``due_at`` is the one truth about completion: arriving instances push it out, the release of an
+    association pulls it in, and taking the study for reading clears it. ``last_received_at`` moves
+    with it, so it may be some seconds old.
     """
 
     __tablename__ = "study"

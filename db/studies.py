@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Connection, Executable, bindparam, case, select, update
+from sqlalchemy import Connection, Double, Executable, and_, bindparam, func, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from db.driver import Driver, Step
@@ -36,6 +36,10 @@ class StoredInstance:
     calling_ae: str
 
 
+# Part of its quiet time by which ``due_at`` may lie further off than need be: it is then not pushed
+# for every instance, which would write three more pages of the database in each commit.
+_SLACK = 0.1
+
 _INSTANCE_FIELDS = [getattr(Instance, name) for name in StoredInstance.__dataclass_fields__]
 
 
@@ -56,7 +60,7 @@ class Arriving:
     instance
         What came; our own results (``own``) make no study due.
     quiet_seconds
-        The study is due when no further instance arrives for this long.
+        The study is due when no further instance arrives for this long, or up to a tenth longer.
     """
 
     instance: StoredInstance
@@ -143,9 +147,21 @@ def postpone(connection: Connection, study: DueStudy, seconds: float) -> bool:
     return _leave_due(connection, study, now(connection) + seconds)
 
 
-def take(connection: Connection, study: DueStudy) -> bool:
-    """Take a due study for routing; False if it was taken, or an instance came in meanwhile."""
-    return _leave_due(connection, study, None)
+def take(connection: Connection, study: DueStudy, instances_seen: int) -> bool:
+    """Take a due study for routing; False if it was taken, or an instance came in meanwhile.
+
+    An instance that comes need not have moved ``due_at``, so they are counted, after the study's
+    row is locked against receivers.
+    """
+    if not _leave_due(connection, study, None):
+        return False
+    count = select(func.count()).select_from(Instance)
+    of_others = (Instance.study_uid == study.study_uid, Instance.own.is_(False))
+    if connection.execute(count.where(*of_others)).scalar_one() == instances_seen:
+        return True
+    same = Study.study_uid == study.study_uid
+    connection.execute(update(Study).where(same).values(due_at=study.due_at))
+    return False
 
 
 def instances(connection: Connection, study_uid: str) -> list[StoredInstance]:
@@ -182,23 +198,23 @@ def _owned(arriving: Arriving) -> Arriving:
 
 def _touched(arriving: Sequence[Arriving], received_at: float) -> list[dict[str, Any]]:
     """Rows of the studies: to be made, or to push ``due_at`` out and never in."""
-    due: dict[str, float | None] = {}
+    quiet: dict[str, float | None] = {}
     for each in arriving:
-        study_uid = each.instance.study_uid
-        due_at = None if each.instance.own else received_at + each.quiet_seconds
-        due[study_uid] = _later(due.get(study_uid), due_at)
+        own, study_uid = each.instance.own, each.instance.study_uid
+        quiet[study_uid] = _longer(quiet.get(study_uid), None if own else each.quiet_seconds)
     return [
         {
             "study_uid": study_uid,
             "first_received_at": received_at,
             "last_received_at": received_at,
-            "due_at": due[study_uid],
+            "due_at": None if seconds is None else received_at + seconds * (1 + _SLACK),
+            "not_before": None if seconds is None else received_at + seconds,
         }
-        for study_uid in sorted(due)
+        for study_uid, seconds in sorted(quiet.items())
     ]
 
 
-def _later(one: float | None, other: float | None) -> float | None:
+def _longer(one: float | None, other: float | None) -> float | None:
     if one is None or other is None:
         return one if other is None else other
     return max(one, other)
@@ -211,16 +227,13 @@ def _result_uid(_dialect: str) -> Executable:
 def _study_upsert(dialect: str) -> Executable:
     statement: postgresql.Insert = _insert(dialect)(Study.__table__)
     given = statement.excluded
+    not_before = bindparam("not_before", type_=Double)
     return statement.on_conflict_do_update(
         index_elements=[Study.study_uid],
-        set_={
-            "last_received_at": given.last_received_at,
-            "due_at": case(
-                (given.due_at.is_(None), Study.due_at),
-                (Study.due_at > given.due_at, Study.due_at),
-                else_=given.due_at,
-            ),
-        },
+        set_={"last_received_at": given.last_received_at, "due_at": given.due_at},
+        where=and_(
+            given.due_at.is_not(None), or_(Study.due_at.is_(None), Study.due_at < not_before)
+        ),
     )
 
 

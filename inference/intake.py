@@ -112,7 +112,7 @@ class Intake:
         told = [(self._packages[ref].algorithm, each) for ref in reasons for each in reasons[ref]]
         post = self._notices.make(due.study_uid, instances, told)
         with self._database.write() as connection:
-            if not studies.take(connection, due):
+            if not studies.take(connection, due, len(instances)):
                 return False
             skipped = []
             for ref, routed in routes.items():

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
+from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from db import jobs, outbox, stats, studies
 from db.engine import Database
@@ -13,8 +15,8 @@ from db.errors import IllegalMove, LeaseLost, NotFound
 from db.jobs import ModelRef
 from db.outbox import StoredResult
 from db.retry import RetryPolicy
-from db.schema import JOB_MOVES, JobState
-from db.studies import StoredInstance
+from db.schema import JOB_MOVES, JobState, Study
+from db.studies import DueStudy, StoredInstance
 from tests.mail import letters
 
 RETRY = RetryPolicy(attempts=3, first_seconds=0.0, longest_seconds=0.0)
@@ -101,6 +103,22 @@ def test_an_image_with_a_shorter_quiet_time_pulls_nothing_in(database: Database)
         assert stats.study(connection, "1.2.3")["due_at"] == before
 
 
+def test_due_is_pushed_out_before_an_images_quiet_time_is_cut_short(database: Database) -> None:
+    def due_and_last() -> tuple[Any, Any]:
+        with database.read() as connection:
+            row = stats.study(connection, "1.2.3")
+        return row["due_at"], row["last_received_at"]
+
+    arrive(database, instance(1), quiet=100)
+    first = due_and_last()
+    arrive(database, instance(2), quiet=100)
+    assert due_and_last() == first, "110 seconds were given, 100 are still there"
+    with database.write() as connection:
+        studies.release(connection, ["1.2.3"], 99)
+    arrive(database, instance(3), quiet=100)
+    assert due_and_last() > first
+
+
 def test_release_never_pushes_out(database: Database) -> None:
     arrive(database, instance(), quiet=1)
     with database.read() as connection:
@@ -127,7 +145,7 @@ def test_the_next_due_study_is_known_ahead(database: Database) -> None:
     arrive(database, instance(), quiet=100)
     ahead = seconds()
     assert ahead is not None
-    assert 0 < ahead <= 100
+    assert 0 < ahead <= 110
     arrive(database, instance(study="1.2.4"), quiet=0)
     assert seconds() == 0.0
 
@@ -137,9 +155,9 @@ def test_a_due_study_is_taken_once(database: Database) -> None:
     with database.read() as connection:
         (due,) = studies.due(connection)
     with database.write() as connection:
-        assert studies.take(connection, due)
+        assert studies.take(connection, due, 1)
     with database.write() as connection:
-        assert not studies.take(connection, due)
+        assert not studies.take(connection, due, 1)
 
 
 def test_a_study_that_grew_after_it_was_seen_is_not_taken(database: Database) -> None:
@@ -148,7 +166,27 @@ def test_a_study_that_grew_after_it_was_seen_is_not_taken(database: Database) ->
         (due,) = studies.due(connection)
     arrive(database, instance(2), quiet=50)
     with database.write() as connection:
-        assert not studies.take(connection, due)
+        assert not studies.take(connection, due, 1)
+
+
+def test_a_study_that_grew_without_moving_due_is_not_taken_and_stays_due(
+    database: Database,
+) -> None:
+    def due_at() -> float:
+        with database.read() as connection:
+            found = connection.execute(select(Study.due_at)).scalar_one()
+        assert found is not None
+        return found
+
+    arrive(database, instance(1), quiet=5)
+    seen = DueStudy("1.2.3", due_at())
+    arrive(database, instance(2), quiet=5)
+    assert due_at() == seen.due_at
+    with database.write() as connection:
+        assert not studies.take(connection, seen, 1)
+    assert due_at() == seen.due_at
+    with database.write() as connection:
+        assert studies.take(connection, seen, 2)
 
 
 def test_the_same_input_is_queued_once(database: Database) -> None:

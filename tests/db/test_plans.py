@@ -116,7 +116,7 @@ RECEIVER: dict[str, Ask] = {
 WORKER: dict[str, Ask] = {
     "due": lambda connection, _: studies.due(connection),
     "next-due": lambda connection, _: studies.seconds_to_next(connection),
-    "take": lambda connection, study: studies.take(connection, DueStudy(study, 1.0)),
+    "take": lambda connection, study: studies.take(connection, DueStudy(study, 1.0), 4),
     "instances": lambda connection, study: studies.instances(connection, study),
     "claimable": lambda connection, _: jobs.claimable(connection, [MODEL]),
     "claim": lambda connection, _: jobs.claim(connection, "w", [MODEL], 30.0),
