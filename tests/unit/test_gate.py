@@ -279,6 +279,7 @@ def test_a_passcode_is_known_by_its_hash() -> None:
     "text",
     ["", "open sesame", HASH[:-1], HASH + "x", HASH.replace("$14$", "$30$"), f"{HASH}\n",
      HASH.replace("$8$", "$0$"), "scrypt$14$8$1$$", HASH.replace("scrypt", "md5")],
+    ids=["empty", "plain", "cut", "longer", "cost", "newline", "block", "no-salt", "kind"],
 )  # fmt: skip
 def test_what_is_no_hash_is_refused_and_not_quoted(text: str) -> None:
     with pytest.raises(ValueError, match="wetread config passcode") as caught:
