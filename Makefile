@@ -14,7 +14,7 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.installed-dev
 	@sh tools/packages.sh test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 dev: $(VENV)/.installed-dev
 
@@ -36,6 +36,7 @@ bench: $(VENV)/.installed-dev
 	$(BIN)/python -m bench.receive --quick
 	$(BIN)/python -m bench.full_table --quick
 	$(BIN)/python -m bench.send --quick
+	$(BIN)/python -m bench.chaos --minutes 2 --studies 40
 
 $(BIN)/python:
 	@$(PYTHON) -m venv $(VENV) 2>/dev/null \

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import getpass
 import itertools
+import os
 import shutil
+import signal
 import subprocess
 import tempfile
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
+from tools.node import children
 from tools.ports import free_port
 
 
@@ -58,6 +63,15 @@ class PostgresServer:
     def stop(self, mode: str = "fast") -> None:
         """Stop it; ``immediate`` is what a crash looks like."""
         self._call("pg_ctl", "-D", f"{self._folder}/data", "-m", mode, "-w", "stop")
+
+    def kill(self) -> None:
+        """Kill -9 the server and all its processes."""
+        pid = int((self._folder / "data" / "postmaster.pid").read_text().splitlines()[0])
+        for each in [pid, *children(pid)]:
+            with suppress(ProcessLookupError):
+                os.kill(each, signal.SIGKILL)
+        while Path(f"/proc/{pid}").exists():
+            time.sleep(0.01)
 
     def new_database(self) -> str:
         """Create an empty database and return its URL."""

@@ -77,6 +77,19 @@ class Node:
         self._process = None
         return code
 
+    def kill(self) -> None:
+        """Kill -9 the supervisor; its children find out and end."""
+        assert self._process is not None
+        left = children(self._process.pid)
+        self._process.kill()
+        self._process.communicate()
+        self._process = None
+        deadline = time.monotonic() + _STOP_SECONDS
+        while any(_command(pid) for pid in left):
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"processes {left} outlive their supervisor")
+            time.sleep(0.05)
+
     def __enter__(self) -> Self:
         self.start()
         return self
@@ -145,7 +158,7 @@ class Node:
     def role_pids(self, role: str) -> list[int]:
         """Process IDs of a role."""
         assert self._process is not None
-        return [pid for pid in _children(self._process.pid) if f"\0{role}\0" in _command(pid)]
+        return [pid for pid in children(self._process.pid) if f"\0{role}\0" in _command(pid)]
 
     def kill_role(self, role: str) -> None:
         """Kill -9 every process of a role; the supervisor starts it again."""
@@ -166,7 +179,8 @@ def _over(connection: Connection, job: dict[str, Any]) -> bool:
     return all(each["state"] not in ("pending", "sending") for each in found)
 
 
-def _children(pid: int) -> list[int]:
+def children(pid: int) -> list[int]:
+    """Process IDs of the children of a process."""
     found = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:

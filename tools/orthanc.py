@@ -30,6 +30,11 @@ class Orthanc:
         Where it keeps its database, over restarts.
     dicom_web
         Whether it also answers DICOMweb, under :attr:`dicom_web_url`.
+
+    Attributes
+    ----------
+    takes_all
+        Whether it takes instances from anybody; False refuses them from its next start on.
     """
 
     ae_title = "ORTHANC"
@@ -37,6 +42,7 @@ class Orthanc:
     def __init__(self, folder: Path, *, dicom_web: bool = False) -> None:
         self._folder = folder
         self._dicom_web = dicom_web
+        self.takes_all = True
         self.port, self._http_port = free_port(), free_port()
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -76,6 +82,13 @@ class Orthanc:
         """Stop it."""
         if self._process is not None:
             self._process.terminate()
+            self._process.wait()
+            self._process = None
+
+    def kill(self) -> None:
+        """Kill -9."""
+        if self._process is not None:
+            self._process.kill()
             self._process.wait()
             self._process = None
 
@@ -121,7 +134,7 @@ class Orthanc:
             "DicomAet": self.ae_title,
             "DicomPort": self.port,
             "DicomServerEnabled": True,
-            "DicomAlwaysAllowStore": True,
+            "DicomAlwaysAllowStore": self.takes_all,
             "UnknownSopClassAccepted": True,
             "Plugins": [str(_dicom_web_plugin())] if self._dicom_web else [],
             "DicomWeb": {"Enable": self._dicom_web, "Root": "/dicom-web/", "EnableWado": False},

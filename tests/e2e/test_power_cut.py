@@ -7,12 +7,10 @@ was not brought to the disk; mounting it again replays its journal, as after a p
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import signal
 import socket
-import struct
 import subprocess
 import sys
 import threading
@@ -26,39 +24,12 @@ from db import studies
 from db.archive import Archive
 from db.engine import Database
 from tests.console import Console
+from tests.disk import Disk
 from tests.receivable import STUDY
 from tools.ports import free_port
 from wetread.config import load
 
-_MEGABYTES = 800  # none of it is written but what is used
 _CUTS = 3
-_GOING_DOWN = 0x8004587D  # EXT4_IOC_SHUTDOWN, XFS_IOC_GOINGDOWN: _IOR('X', 125, __u32)
-_NO_LOG_FLUSH = 2
-
-
-class Disk:
-    """A file system whose power can be cut."""
-
-    def __init__(self, folder: Path, kind: str) -> None:
-        self._image = folder / "image"
-        self.root = folder / "disk"
-        self.root.mkdir()
-        with self._image.open("wb") as file:
-            file.truncate(_MEGABYTES * 1_000_000)
-        _run(f"mkfs.{kind}", "-q", str(self._image))
-
-    def mount(self) -> None:
-        _run("mount", "-o", "loop", str(self._image), str(self.root))
-
-    def cut(self) -> None:
-        descriptor = os.open(self.root, os.O_RDONLY)
-        try:
-            fcntl.ioctl(descriptor, _GOING_DOWN, struct.pack("I", _NO_LOG_FLUSH))
-        finally:
-            os.close(descriptor)
-
-    def unmount(self) -> None:
-        _run("umount", str(self.root))
 
 
 @pytest.fixture(params=["ext4", "xfs"])
@@ -145,7 +116,3 @@ def _check(receiver: Receiver, consoles: list[Console]) -> None:
         assert archive.full_path(row.path).stat().st_size == row.size, uid
     for uid, data in acknowledged.items():
         assert archive.full_path(rows[uid].path).read_bytes().endswith(data), uid
-
-
-def _run(*command: str) -> None:
-    subprocess.run(command, check=True, capture_output=True, text=True)

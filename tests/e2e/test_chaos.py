@@ -1,0 +1,27 @@
+"""A short run of the benchmark that kills everything: nothing is lost, and nothing comes twice."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bench.chaos.__main__ import run
+from tests.postgres import PostgresServer
+from tools.orthanc import Orthanc
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_what_was_answered_with_success_is_read_and_delivered_once(
+    tmp_path: Path, kind: str
+) -> None:
+    if not Orthanc.installed():
+        pytest.skip("Orthanc is not installed: apt-get install orthanc")
+    if kind == "postgresql" and not PostgresServer.installed():
+        pytest.skip("no PostgreSQL server binaries: apt-get install postgresql")
+    outcome = run(tmp_path / "chaos", kind, number=12, seconds=30, seed=3)
+    assert outcome.acknowledged >= 12
+    assert sum(outcome.faults.values()) >= 3
+    assert {what: whom for what, whom in outcome.verdict.losses.items() if whom} == {}
