@@ -12,12 +12,19 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, Select, and_, func, insert, or_, select, update
 
 from db.engine import insert_ignoring, now
-from db.errors import LeaseLost, NotFound
+from db.errors import NotFound
 from db.jobs import Claim
+from db.lease import Leased
 from db.retry import RetryPolicy
 from db.schema import Delivery, DeliveryForm, DeliveryState, Job, JobState, Result
 
-_UNLEASED: dict[str, object] = {"lease_owner": None, "lease_until": None}
+_LEASED = Leased(
+    table=Delivery,
+    held=DeliveryState.SENDING,
+    free=DeliveryState.PENDING,
+    dead=DeliveryState.DEAD,
+    lost="lease lost: the courier stopped while sending",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,7 +183,7 @@ def claim(
     the receiver knows the object by its UID.
     """
     moment = now(connection)
-    _reclaim(connection, destination, moment, retry)
+    _LEASED.reclaim(connection, Delivery.destination == destination, moment, retry)
     rows = connection.execute(_claimable(destination, moment, limit)).all()
     parcels = []
     for row in rows:
@@ -210,12 +217,7 @@ def renew(connection: Connection, parcels: Sequence[Parcel], lease_seconds: floa
     for parcel in parcels:
         connection.execute(
             update(Delivery)
-            .where(
-                Delivery.id == parcel.delivery_id,
-                Delivery.state == DeliveryState.SENDING,
-                Delivery.lease_owner == parcel.owner,
-                Delivery.attempts == parcel.attempt,
-            )
+            .where(_LEASED.holds(parcel.delivery_id, parcel.owner, parcel.attempt))
             .values(lease_until=now(connection) + lease_seconds)
         )
 
@@ -266,15 +268,18 @@ def fail(connection: Connection, parcel: Parcel, reason: str, retry: RetryPolicy
     return state
 
 
-def give_back(connection: Connection, parcel: Parcel) -> None:
-    """Sending to pending, uncounted: the courier stops before it was this one's turn.
+def give_back(connection: Connection, parcel: Parcel, reason: str | None = None) -> None:
+    """Sending to pending, uncounted: it was not this one's turn, or the destination is away.
 
     Raises
     ------
     LeaseLost
         The delivery was given to somebody else.
     """
-    _leave(connection, parcel, {"state": DeliveryState.PENDING, "attempts": parcel.attempt - 1})
+    values: dict[str, object] = {"state": DeliveryState.PENDING, "attempts": parcel.attempt - 1}
+    if reason is not None:
+        values["reason"] = reason
+    _leave(connection, parcel, values)
 
 
 def retry(connection: Connection, job_id: int) -> int:
@@ -380,41 +385,5 @@ def _alternatives(connection: Connection, delivery_id: int) -> tuple[Alternative
     return tuple(Alternative(*row) for row in rows)
 
 
-def _reclaim(connection: Connection, destination: str, moment: float, retry: RetryPolicy) -> None:
-    expired = connection.execute(
-        select(Delivery.id, Delivery.attempts)
-        .where(
-            Delivery.state == DeliveryState.SENDING,
-            Delivery.destination == destination,
-            Delivery.lease_until < moment,
-        )
-        .with_for_update(skip_locked=True)
-    ).all()
-    for delivery_id, attempts in expired:
-        dead = attempts >= retry.attempts
-        connection.execute(
-            update(Delivery)
-            .where(Delivery.id == delivery_id)
-            .values(
-                state=DeliveryState.DEAD if dead else DeliveryState.PENDING,
-                reason="lease lost: the courier stopped while sending",
-                run_at=moment,
-                **_UNLEASED,
-            )
-        )
-
-
 def _leave(connection: Connection, parcel: Parcel, values: dict[str, object]) -> None:
-    """Change a delivery under way if the lease still holds, and end the lease."""
-    changed = connection.execute(
-        update(Delivery)
-        .where(
-            Delivery.id == parcel.delivery_id,
-            Delivery.state == DeliveryState.SENDING,
-            Delivery.lease_owner == parcel.owner,
-            Delivery.attempts == parcel.attempt,
-        )
-        .values(**values, **_UNLEASED)
-    )
-    if changed.rowcount != 1:
-        raise LeaseLost(f"delivery {parcel.delivery_id} is no longer leased to {parcel.owner}")
+    _LEASED.leave(connection, parcel.delivery_id, parcel.owner, parcel.attempt, values)
