@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from sqlalchemy import Connection, func, select
 from sqlalchemy.orm import InstrumentedAttribute
@@ -17,8 +19,10 @@ from db.schema import (
     Instance,
     Job,
     JobState,
+    Outage,
     Result,
 )
+from db.stats import iso
 
 _HOUR = 3600.0
 _WINDOW_HOURS = 24.0
@@ -74,9 +78,48 @@ def deliveries(connection: Connection) -> dict[str, int]:
     return _counted(connection, Delivery.state, DeliveryState)
 
 
+def destinations(connection: Connection, known: Collection[str]) -> list[dict[str, Any]]:
+    """Whether each destination can be reached, and how much waits for it.
+
+    Parameters
+    ----------
+    connection
+        A transaction.
+    known
+        Those in the settings; others are listed if something waits for them, which nobody takes.
+    """
+    waiting = _waiting(connection)
+    away = {row.destination: row for row in connection.execute(select(Outage))}
+    rows = []
+    for name in dict.fromkeys([*known, *waiting]):
+        outage = away.get(name)
+        state = "unknown" if name not in known else "ok" if outage is None else "away"
+        rows.append(
+            {
+                "name": name,
+                "state": state,
+                "waiting": waiting.get(name, 0),
+                "away_since": iso(outage.since) if outage else None,
+                "probes": outage.probes if outage else 0,
+                "reason": outage.reason if outage else None,
+            }
+        )
+    return rows
+
+
 def commitments(connection: Connection) -> dict[str, int]:
     """How many storage commitment requests are in each state."""
     return _counted(connection, Commitment.state, CommitmentState)
+
+
+def _waiting(connection: Connection) -> dict[str, int]:
+    found = connection.execute(
+        select(Delivery.destination, func.count())
+        .where(Delivery.state.in_([DeliveryState.PENDING, DeliveryState.SENDING]))
+        .group_by(Delivery.destination)
+        .order_by(Delivery.destination)
+    )
+    return {row[0]: row[1] for row in found}
 
 
 def _counted(

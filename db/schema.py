@@ -204,6 +204,18 @@ class Delivery(Base):
     lease_until: Mapped[float | None] = mapped_column(Double)
 
 
+class Outage(Base):
+    """A destination that cannot be reached; without a row, it can. See ``db.outage``."""
+
+    __tablename__ = "outage"
+
+    destination: Mapped[str] = mapped_column(String(64), primary_key=True)
+    since: Mapped[float] = mapped_column(Double)
+    probes: Mapped[int] = mapped_column(Integer)  # how often it was looked for in vain
+    probe_at: Mapped[float] = mapped_column(Double)  # look for it again, not before
+    reason: Mapped[str] = mapped_column(Text)
+
+
 class DeliveryForm(Base):
     """The objects as which a delivery may be sent: the one of the lowest rank that is accepted."""
 

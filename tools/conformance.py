@@ -242,7 +242,7 @@ def _proposed() -> str:
     push_model = _named(REPORT_SYNTAXES)
     verification = _name(_abstract(accepted_contexts()[0]))
     rows = [
-        ("results are due", "Storage, each class of the batch", results, "SCU"),
+        ("results are due", "Storage, each class that was due so far", results, "SCU"),
         ("results are due", verification, results, "SCU"),
         ("a commitment report is due", _name(verdict.PUSH_MODEL), push_model, "SCP"),
         ("`wetread echo`", verification, _named([ImplicitVRLittleEndian]), "SCU"),
@@ -271,12 +271,14 @@ def _acceptor() -> str:
 
 
 def _initiator() -> str:
-    batch = Settings.model_fields["delivery"].default.batch
     rows = [
         ("Application context", "1.2.840.10008.3.1.1.1"),
         ("PDU size announced, bytes", f"{associate._MAXIMUM_PDU_SIZE:,}"),
-        ("Associations at once, per process", "one per destination, one per requester of reports"),
-        ("Results per association at most, `[delivery] batch`", batch),
+        (
+            "Associations at once, per process",
+            "`associations` per destination, one per requester of reports",
+        ),
+        ("Idle association for results released, seconds", f"{cstore.KEPT_SECONDS:g}"),
         ("Outstanding operations (asynchronous operations window)", "1, not negotiated"),
         ("Connection, and answer to the request, seconds", f"{associate._CONNECT_SECONDS:g}"),
         ("Answer to a message, seconds", f"{associate.ANSWER_SECONDS:g}"),

@@ -286,6 +286,7 @@ class Destination(_Section):
     ae_title: AETitle
     host: str = Field(min_length=1)
     port: Port
+    associations: int = Field(default=1, ge=1, le=16)
     tls: bool = False
     ca: str = ""
     certificate: str = ""

@@ -140,7 +140,9 @@ def deliver(settings: Settings, stop: threading.Event, trail: Trail = NO_TRAIL) 
         ),
         database,
         [
-            CStoreDestination(each.name, destination_peer(settings, each), archive)
+            CStoreDestination(
+                each.name, destination_peer(settings, each), archive, each.associations
+            )
             for each in settings.destination
         ],
         DeliveryAudit(trail, archive, patient_of(settings), audited_peers(settings)),
