@@ -18,6 +18,8 @@ from db.lease import Leased
 from db.retry import RetryPolicy
 from db.schema import Delivery, DeliveryForm, DeliveryState, Job, JobState, Result
 
+_ASK_AFTER_SECONDS = 1.0  # so that what was sent together is asked about together
+
 _LEASED = Leased(
     table=Delivery,
     held=DeliveryState.SENDING,
@@ -222,19 +224,30 @@ def renew(connection: Connection, parcels: Sequence[Parcel], lease_seconds: floa
         )
 
 
-def sent(connection: Connection, parcel: Parcel, result_id: int) -> None:
+def sent(connection: Connection, parcel: Parcel, result_id: int, *, commit: bool = False) -> None:
     """Sending to sent: the destination answered Success for this object.
+
+    Parameters
+    ----------
+    connection, parcel, result_id
+        The transaction, the delivery, and which of its forms was sent.
+    commit
+        Whether the destination is to be asked to commit to keeping it.
 
     Raises
     ------
     LeaseLost
         The delivery was given to somebody else.
     """
+    moment = now(connection)
     values: dict[str, object] = {
         "state": DeliveryState.SENT,
-        "sent_at": now(connection),
+        "sent_at": moment,
         "reason": None,
         "result_id": result_id,
+        "commit_at": moment + _ASK_AFTER_SECONDS if commit else None,
+        "transaction_uid": None,
+        "asked_at": None,
     }
     _leave(connection, parcel, values)
 

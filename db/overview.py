@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import ColumnElement, Connection, func, select
 from sqlalchemy.orm import InstrumentedAttribute
 
 from db.engine import now
@@ -24,6 +24,7 @@ from db.schema import (
 )
 from db.stats import iso
 
+_ON_THE_WAY = (DeliveryState.PENDING, DeliveryState.SENDING)
 _HOUR = 3600.0
 _WINDOW_HOURS = 24.0
 
@@ -88,7 +89,8 @@ def destinations(connection: Connection, known: Collection[str]) -> list[dict[st
     known
         Those in the settings; others are listed if something waits for them, which nobody takes.
     """
-    waiting = _waiting(connection)
+    waiting = _per_destination(connection, Delivery.state.in_(_ON_THE_WAY))
+    uncommitted = _per_destination(connection, Delivery.commit_at.is_not(None))
     away = {row.destination: row for row in connection.execute(select(Outage))}
     rows = []
     for name in dict.fromkeys([*known, *waiting]):
@@ -99,6 +101,7 @@ def destinations(connection: Connection, known: Collection[str]) -> list[dict[st
                 "name": name,
                 "state": state,
                 "waiting": waiting.get(name, 0),
+                "uncommitted": uncommitted.get(name, 0),
                 "away_since": iso(outage.since) if outage else None,
                 "probes": outage.probes if outage else 0,
                 "reason": outage.reason if outage else None,
@@ -112,10 +115,10 @@ def commitments(connection: Connection) -> dict[str, int]:
     return _counted(connection, Commitment.state, CommitmentState)
 
 
-def _waiting(connection: Connection) -> dict[str, int]:
+def _per_destination(connection: Connection, condition: ColumnElement[bool]) -> dict[str, int]:
     found = connection.execute(
         select(Delivery.destination, func.count())
-        .where(Delivery.state.in_([DeliveryState.PENDING, DeliveryState.SENDING]))
+        .where(condition)
         .group_by(Delivery.destination)
         .order_by(Delivery.destination)
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -13,13 +13,13 @@ from sqlalchemy import Connection
 
 from db import outage, outbox
 from db.engine import Database
-from db.errors import LeaseLost, where
+from db.errors import LeaseLost
 from db.outbox import Parcel
 from db.retry import RetryPolicy
 from db.schema import DeliveryState
 from delivery import turns
 from delivery.destination import Away, Destination, Line, Outcome, Refused, Sent
-from delivery.observer import Observer, Recorded, Unobserved
+from delivery.observer import Observer, Recorded, Unobserved, tell
 
 _log = structlog.get_logger(__name__)
 _POLL_SECONDS = 0.02
@@ -127,11 +127,11 @@ class Courier:
         if probing:
             self._note_return(name)
         recorded = list[Recorded]()
-        self._tell(lambda: self._observer.begun(name, parcels))
+        tell(lambda: self._observer.begun(name, parcels))
         try:
             self._send(name, line, parcels, recorded, stop)
         finally:
-            self._tell(lambda: self._observer.ended(name, recorded))
+            tell(lambda: self._observer.ended(name, recorded))
 
     def _send(
         self,
@@ -188,7 +188,7 @@ class Courier:
 
     def _move(self, connection: Connection, parcel: Parcel, outcome: Outcome) -> DeliveryState:
         if isinstance(outcome, Sent):
-            outbox.sent(connection, parcel, outcome.result_id)
+            outbox.sent(connection, parcel, outcome.result_id, commit=outcome.commit)
             return DeliveryState.SENT
         if isinstance(outcome, Refused):
             outbox.refused(connection, parcel, outcome.reason)
@@ -214,10 +214,3 @@ class Courier:
             for parcel in parcels:
                 with suppress(LeaseLost):
                     outbox.give_back(connection, parcel, reason)
-
-    @staticmethod
-    def _tell(event: Callable[[], None]) -> None:
-        try:
-            event()
-        except Exception as error:  # noqa: BLE001 - an observer must not cost a delivery
-            _log.error("observer.trouble", error=where(error))

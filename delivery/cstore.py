@@ -40,11 +40,23 @@ class CStoreDestination:
         Where the results lie.
     associations
         How many there may be at once.
+    commitment
+        Whether it is to be asked to commit to keeping what it got.
     """
 
-    def __init__(self, name: str, peer: Peer, archive: Archive, associations: int = 1) -> None:
+    def __init__(
+        self,
+        name: str,
+        peer: Peer,
+        archive: Archive,
+        *,
+        associations: int = 1,
+        commitment: bool = False,
+    ) -> None:
         self._name = name
-        self._lines = [CStoreLine(name, peer, archive) for _ in range(associations)]
+        self._lines = [
+            CStoreLine(name, peer, archive, commitment=commitment) for _ in range(associations)
+        ]
 
     @property
     def name(self) -> str:
@@ -62,14 +74,17 @@ class CStoreLine:
 
     Parameters
     ----------
-    name, peer, archive
+    name, peer, archive, commitment
         See ``CStoreDestination``.
     """
 
-    def __init__(self, name: str, peer: Peer, archive: Archive) -> None:
+    def __init__(
+        self, name: str, peer: Peer, archive: Archive, *, commitment: bool = False
+    ) -> None:
         self._name = name
         self._peer = peer
         self._archive = archive
+        self._commitment = commitment
         self._classes: set[str] = set()  # that were ever needed here
         self._stack = ExitStack()
         self._association: Association | None = None
@@ -149,7 +164,7 @@ class CStoreLine:
             except (RuntimeError, ValueError, AttributeError):
                 return Failed(_NO_ANSWER)  # the association ended between the check and the send
             if stored(status):
-                return Sent(form.result_id)
+                return Sent(form.result_id, self._commitment)
             outcome = _not_stored(status, form)
             if not _wants_another_form(status):
                 return outcome

@@ -11,9 +11,18 @@ from db.outbox import Parcel
 
 @dataclass(frozen=True)
 class Sent:
-    """The destination answered Success; ``result_id`` names the form that it took."""
+    """The destination answered Success.
+
+    Attributes
+    ----------
+    result_id
+        The form that it took.
+    commit
+        Whether it is to be asked to commit to keeping it.
+    """
 
     result_id: int
+    commit: bool = False
 
 
 @dataclass(frozen=True)

@@ -58,6 +58,7 @@ retry_seconds = 2
 retry_longest_seconds = 600
 lease_seconds = 120
 batch = 32                        # results that are claimed at once
+commitment_seconds = 86400        # without a report for so long, a result is sent again
 
 [models]
 folders = []                      # each holds model packages; our own are always there
@@ -88,6 +89,7 @@ ae_title = "ORTHANC"
 host = "127.0.0.1"
 port = 4242
 associations = 1                  # how many at once; more where one is too slow
+commitment = false                # true: it is asked to commit to keeping what it got
 tls = false                       # true: encrypted; the rest is for that, see docs/security.md
 ca = ""                           # PEM file: who signs its certificate; none: the system's
 certificate = ""                  # PEM file: ours, where it wants to see one

@@ -30,7 +30,16 @@ _COLUMNS = (
     "reason",
 )
 _RESULT_COLUMNS = ("kind", "number", "rank", "style", "sop_class_uid", "sop_instance_uid", "path")
-_DELIVERY_COLUMNS = ("destination", "kind", "number", "state", "attempts", "sent_at", "reason")
+_DELIVERY_COLUMNS = (
+    "destination",
+    "kind",
+    "number",
+    "state",
+    "attempts",
+    "sent_at",
+    "commitment",
+    "reason",
+)
 
 JobId = Annotated[
     int, typer.Argument(min=1, max=2**31 - 1, help="The job's id, as 'wetread jobs list' shows it.")

@@ -95,7 +95,11 @@ def _destination_line(place: dict[str, Any]) -> str:
         line += "NOT IN THE SETTINGS, so nobody takes what waits for it"
     else:
         line += "ok"
-    return f"{line}; {place['waiting']} wait" if place["waiting"] else line
+    if place["waiting"]:
+        line += f"; {place['waiting']} wait"
+    if place["uncommitted"]:
+        line += f"; {place['uncommitted']} sent and not committed yet"
+    return line
 
 
 def _disk_line(disk: dict[str, Any]) -> str:

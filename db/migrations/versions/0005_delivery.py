@@ -1,4 +1,4 @@
-"""Delivery: destinations that cannot be reached."""
+"""Delivery: destinations that cannot be reached, and storage commitment of what was sent."""
 
 from __future__ import annotations
 
@@ -22,3 +22,10 @@ def upgrade() -> None:
         sa.Column("reason", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("destination"),
     )
+    with op.batch_alter_table("delivery") as table:
+        table.add_column(sa.Column("commit_at", sa.Double(), nullable=True))
+        table.add_column(sa.Column("transaction_uid", sa.String(length=64), nullable=True))
+        table.add_column(sa.Column("asked_at", sa.Double(), nullable=True))
+        table.add_column(sa.Column("committed_at", sa.Double(), nullable=True))
+        table.create_index("ix_delivery_commit_at", ["destination", "commit_at"], unique=False)
+        table.create_index("ix_delivery_transaction_uid", ["transaction_uid"], unique=False)
