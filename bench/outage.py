@@ -1,12 +1,12 @@
-"""How fast a backlog goes out when a PACS that was down is back, and whether urgent results go first.
+"""How fast a backlog goes out when a PACS is back, and whether urgent results go first.
 
 ``python -m bench.outage [--minutes 10] [--studies 1] [--associations 1]``
 
 ``wetread deliver`` runs as a process of its own, with its default settings. Every second so many
 studies are read, each with a report of 20 kB and an overlay of 500 kB, and every tenth is urgent.
-First Orthanc is up for a short while, then it is down for so many minutes, then it is started again,
-and studies keep coming until the last result of the backlog is there. What is printed stands in the
-outbox: when each delivery was answered with Success, in seconds from the PACS's return.
+First Orthanc is up for a short while, then it is down for so many minutes, then it is started
+again, and studies keep coming until the last result of the backlog is there. What is printed stands
+in the outbox: when each delivery was answered with Success, in seconds from the PACS's return.
 """
 
 from __future__ import annotations
