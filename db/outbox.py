@@ -20,6 +20,9 @@ from db.schema import Delivery, DeliveryForm, DeliveryState, Job, JobState, Resu
 
 _ASK_AFTER_SECONDS = 1.0  # so that what was sent together is asked about together
 
+_WAITING = (DeliveryState.PENDING, DeliveryState.HELD)
+_BY_HAND = (DeliveryState.DEAD, DeliveryState.REFUSED, DeliveryState.HELD)
+
 _LEASED = Leased(
     table=Delivery,
     held=DeliveryState.SENDING,
@@ -162,7 +165,7 @@ def claimable(connection: Connection, destination: str) -> bool:
         .where(
             Delivery.destination == destination,
             or_(
-                and_(Delivery.state == DeliveryState.PENDING, Delivery.run_at <= moment),
+                and_(Delivery.state.in_(_WAITING), Delivery.run_at <= moment),
                 and_(Delivery.state == DeliveryState.SENDING, Delivery.lease_until < moment),
             ),
         )
@@ -182,10 +185,11 @@ def claim(
     """Take up to ``limit`` pending deliveries of a destination under a lease, urgent first.
 
     Deliveries whose lease ran out are given back first; sending one twice is harmless, because
-    the receiver knows the object by its UID.
+    the receiver knows the object by its UID. Those that were held for long enough are pending too.
     """
     moment = now(connection)
     _LEASED.reclaim(connection, Delivery.destination == destination, moment, retry)
+    _release_held(connection, destination, moment)
     rows = connection.execute(_claimable(destination, moment, limit)).all()
     parcels = []
     for row in rows:
@@ -281,6 +285,25 @@ def fail(connection: Connection, parcel: Parcel, reason: str, retry: RetryPolicy
     return state
 
 
+def hold(connection: Connection, parcel: Parcel, reason: str, retry: RetryPolicy) -> None:
+    """Sending to held, to be looked at again with backoff, for however long.
+
+    Half of the attempts are left to it, for when it may be sent.
+
+    Raises
+    ------
+    LeaseLost
+        The delivery was given to somebody else.
+    """
+    values: dict[str, object] = {
+        "state": DeliveryState.HELD,
+        "reason": reason,
+        "attempts": min(parcel.attempt, retry.attempts // 2),
+        "run_at": now(connection) + retry.wait(parcel.attempt),
+    }
+    _leave(connection, parcel, values)
+
+
 def give_back(connection: Connection, parcel: Parcel, reason: str | None = None) -> None:
     """Sending to pending, uncounted: it was not this one's turn, or the destination is away.
 
@@ -296,7 +319,7 @@ def give_back(connection: Connection, parcel: Parcel, reason: str | None = None)
 
 
 def retry(connection: Connection, job_id: int) -> int:
-    """Dead and refused deliveries of a job to pending, by hand; return how many.
+    """Dead, refused and held deliveries of a job to pending, by hand; return how many.
 
     Raises
     ------
@@ -309,7 +332,7 @@ def retry(connection: Connection, job_id: int) -> int:
         update(Delivery)
         .where(
             Delivery.job_id == job_id,
-            Delivery.state.in_([DeliveryState.DEAD, DeliveryState.REFUSED]),
+            Delivery.state.in_(_BY_HAND),
         )
         .values(
             state=DeliveryState.PENDING,
@@ -396,6 +419,18 @@ def _alternatives(connection: Connection, delivery_id: int) -> tuple[Alternative
         .order_by(DeliveryForm.rank)
     )
     return tuple(Alternative(*row) for row in rows)
+
+
+def _release_held(connection: Connection, destination: str, moment: float) -> None:
+    connection.execute(
+        update(Delivery)
+        .where(
+            Delivery.state == DeliveryState.HELD,
+            Delivery.destination == destination,
+            Delivery.run_at <= moment,
+        )
+        .values(state=DeliveryState.PENDING)
+    )
 
 
 def _leave(connection: Connection, parcel: Parcel, values: dict[str, object]) -> None:

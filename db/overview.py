@@ -90,10 +90,11 @@ def destinations(connection: Connection, known: Collection[str]) -> list[dict[st
         Those in the settings; others are listed if something waits for them, which nobody takes.
     """
     waiting = _per_destination(connection, Delivery.state.in_(_ON_THE_WAY))
+    held = _per_destination(connection, Delivery.state == DeliveryState.HELD)
     uncommitted = _per_destination(connection, Delivery.commit_at.is_not(None))
     away = {row.destination: row for row in connection.execute(select(Outage))}
     rows = []
-    for name in dict.fromkeys([*known, *waiting]):
+    for name in dict.fromkeys([*known, *waiting, *held]):
         outage = away.get(name)
         state = "unknown" if name not in known else "ok" if outage is None else "away"
         rows.append(
@@ -101,6 +102,7 @@ def destinations(connection: Connection, known: Collection[str]) -> list[dict[st
                 "name": name,
                 "state": state,
                 "waiting": waiting.get(name, 0),
+                "held": held.get(name, 0),
                 "uncommitted": uncommitted.get(name, 0),
                 "away_since": iso(outage.since) if outage else None,
                 "probes": outage.probes if outage else 0,

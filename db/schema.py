@@ -54,6 +54,7 @@ class DeliveryState(StrEnum):
     SENDING = "sending"
     SENT = "sent"
     COMMITTED = "committed"
+    HELD = "held"
     DEAD = "dead"
     REFUSED = "refused"
 
@@ -64,13 +65,22 @@ DELIVERY_MOVES: dict[DeliveryState, frozenset[DeliveryState]] = {
     # Committed from there: the report came when it was given up already.
     DeliveryState.PENDING: frozenset({DeliveryState.SENDING, DeliveryState.COMMITTED}),
     DeliveryState.SENDING: frozenset(
-        {DeliveryState.SENT, DeliveryState.PENDING, DeliveryState.DEAD, DeliveryState.REFUSED}
+        {
+            DeliveryState.SENT,
+            DeliveryState.PENDING,
+            DeliveryState.HELD,
+            DeliveryState.DEAD,
+            DeliveryState.REFUSED,
+        }
     ),
     # Pending or dead: the destination did not commit to keeping it, or did not say so in time.
     DeliveryState.SENT: frozenset(
         {DeliveryState.COMMITTED, DeliveryState.PENDING, DeliveryState.DEAD}
     ),
     DeliveryState.COMMITTED: frozenset(),
+    DeliveryState.HELD: frozenset(
+        {DeliveryState.PENDING}
+    ),  # to be looked at again; by hand, at once
     DeliveryState.DEAD: frozenset({DeliveryState.PENDING}),  # by hand
     DeliveryState.REFUSED: frozenset({DeliveryState.PENDING}),  # by hand
 }

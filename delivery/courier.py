@@ -18,7 +18,7 @@ from db.outbox import Parcel
 from db.retry import RetryPolicy
 from db.schema import DeliveryState
 from delivery import turns
-from delivery.destination import Away, Destination, Line, Outcome, Refused, Sent
+from delivery.destination import Away, Destination, Held, Line, Outcome, Refused, Sent
 from delivery.observer import Observer, Recorded, Unobserved, tell
 
 _log = structlog.get_logger(__name__)
@@ -193,6 +193,9 @@ class Courier:
         if isinstance(outcome, Refused):
             outbox.refused(connection, parcel, outcome.reason)
             return DeliveryState.REFUSED
+        if isinstance(outcome, Held):
+            outbox.hold(connection, parcel, outcome.reason, self._settings.retry)
+            return DeliveryState.HELD
         return outbox.fail(connection, parcel, outcome.reason, self._settings.retry)
 
     def _put_off(self, name: str, parcels: Sequence[Parcel], reason: str) -> None:

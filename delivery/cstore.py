@@ -15,6 +15,7 @@ from db.archive import Archive
 from db.outbox import Alternative, Parcel
 from delivery.associate import ANSWER_SECONDS, NoAssociation, Peer, associate
 from delivery.destination import Away, Failed, Line, Outcome, Refused, Sent
+from delivery.patient import CheckPatient, PatientCheck
 from delivery.send import store, stored
 from delivery.sender import LostAssociation, Sender
 
@@ -42,6 +43,8 @@ class CStoreDestination:
         How many there may be at once.
     commitment
         Whether it is to be asked to commit to keeping what it got.
+    check_patient
+        Whether it is asked first whose study it is.
     """
 
     def __init__(
@@ -52,10 +55,12 @@ class CStoreDestination:
         *,
         associations: int = 1,
         commitment: bool = False,
+        check_patient: CheckPatient = CheckPatient.OFF,
     ) -> None:
         self._name = name
         self._lines = [
-            CStoreLine(name, peer, archive, commitment=commitment) for _ in range(associations)
+            CStoreLine(name, peer, archive, commitment=commitment, check_patient=check_patient)
+            for _ in range(associations)
         ]
 
     @property
@@ -74,17 +79,24 @@ class CStoreLine:
 
     Parameters
     ----------
-    name, peer, archive, commitment
+    name, peer, archive, commitment, check_patient
         See ``CStoreDestination``.
     """
 
     def __init__(
-        self, name: str, peer: Peer, archive: Archive, *, commitment: bool = False
+        self,
+        name: str,
+        peer: Peer,
+        archive: Archive,
+        *,
+        commitment: bool = False,
+        check_patient: CheckPatient = CheckPatient.OFF,
     ) -> None:
         self._name = name
         self._peer = peer
         self._archive = archive
         self._commitment = commitment
+        self._check = PatientCheck(archive, check_patient)
         self._classes: set[str] = set()  # that were ever needed here
         self._stack = ExitStack()
         self._association: Association | None = None
@@ -99,17 +111,21 @@ class CStoreLine:
         Away
             There is no connection, or the peer rejects or aborts.
         """
+        self._check.forget()
         self._opened(parcels)
 
     def deliver(self, parcel: Parcel) -> Outcome:
-        """Send the first form that the peer accepts.
+        """Send the first form that the peer accepts, unless the study is another patient's there.
 
         Raises
         ------
         Away
             The association is lost, and there is no other.
         """
-        association, sender = self._opened([parcel])
+        held = self._check.held(*self._opened([parcel]), parcel)
+        if held is not None:
+            return held
+        association, sender = self._opened([parcel])  # anew, if asking has cost the association
         try:
             return self._send(association, sender, parcel)
         finally:
@@ -137,7 +153,8 @@ class CStoreLine:
             self.close()
         self._classes |= wanted
         # With Verification the association stands even if no class is accepted, and we can say so.
-        contexts = [(each, _TRANSFER_SYNTAXES) for each in [Verification, *sorted(self._classes)]]
+        classes = [Verification, *self._check.classes, *sorted(self._classes)]
+        contexts = [(each, _TRANSFER_SYNTAXES) for each in classes]
         try:
             association = self._stack.enter_context(associate(self._peer, contexts))
         except NoAssociation as error:

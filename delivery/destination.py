@@ -39,7 +39,14 @@ class Failed:
     reason: str
 
 
-Outcome = Sent | Refused | Failed
+@dataclass(frozen=True)
+class Held:
+    """It must not be sent while the destination knows the study as another patient's."""
+
+    reason: str
+
+
+Outcome = Sent | Refused | Failed | Held
 
 
 class Away(Exception):

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import BytesIO
-from typing import Any
+from typing import Any, Self
 
 from pydicom import Dataset
 from pydicom.dataset import FileDataset, FileMetaDataset
@@ -98,7 +98,7 @@ class Pacs:
         self.released += 1
 
     @contextmanager
-    def running(self) -> Iterator[Pacs]:
+    def running(self) -> Iterator[Self]:
         address = ("127.0.0.1", self.port)
         self.ae.start_server(address, block=False, evt_handlers=self.handlers)
         try:
@@ -162,10 +162,10 @@ def report(
     study_uid: str,
     destination: str = "pacs",
     priority: int = jobs.ROUTINE,
-    **given: str,
+    patient: Mapping[str, str] | None = None,
 ) -> int:
     """Read a study, of which there is one report; its UID is that of the study with a 7."""
-    made = object_of(EnhancedSRStorage, f"{study_uid}.7", study_uid, **given)
+    made = object_of(EnhancedSRStorage, f"{study_uid}.7", study_uid, **(patient or {}))
     return finished_job(database, archive, study_uid, [("sr", 0, made)], destination, priority)
 
 

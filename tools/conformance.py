@@ -27,7 +27,7 @@ from pynetdicom.sop_class import _STORAGE_CLASSES
 
 from db import verdict
 from db.outbox import Alternative
-from delivery import asking, associate, cstore, send
+from delivery import asking, associate, cstore, patient, send
 from delivery.commitment import _TRANSFER_SYNTAXES as REPORT_SYNTAXES
 from delivery.destination import Refused
 from dimse.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION
@@ -170,6 +170,7 @@ def _overview() -> str:
             (f"Storage: {len(storage)} classes ([all](#a-storage-sop-classes))", "", "", "yes"),
             *((_name(each), each, "yes", "yes") for each in _sent_classes()),
             (_name(push_model), push_model, "yes", "yes"),
+            (_name(patient.FIND), patient.FIND, "yes", "no"),
         ],
     )
 
@@ -245,6 +246,7 @@ def _proposed() -> str:
     rows = [
         ("results are due", "Storage, each class that was due so far", results, "SCU"),
         ("results are due", verification, results, "SCU"),
+        ("results are due, `check_patient` is not `off`", _name(patient.FIND), results, "SCU"),
         ("a commitment report is due", _name(verdict.PUSH_MODEL), push_model, "SCP"),
         ("a destination is to commit", _name(verdict.PUSH_MODEL), push_model, "SCU"),
         ("a destination is to commit", verification, push_model, "SCU"),

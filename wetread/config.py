@@ -289,6 +289,7 @@ class Destination(_Section):
     port: Port
     associations: int = Field(default=1, ge=1, le=16)
     commitment: bool = False
+    check_patient: Literal["off", "if-known", "required"] = "if-known"
     tls: bool = False
     ca: str = ""
     certificate: str = ""

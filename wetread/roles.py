@@ -118,6 +118,7 @@ def deliver(settings: Settings, stop: threading.Event, trail: Trail = NO_TRAIL) 
     from delivery.commitment import Reporter, ReporterSettings
     from delivery.courier import Courier, CourierSettings
     from delivery.cstore import CStoreDestination
+    from delivery.patient import CheckPatient
     from wetread import certificates
     from wetread.auditing import DeliveryAudit, audited_peers, patient_of
     from wetread.peers import destination_peer
@@ -151,6 +152,7 @@ def deliver(settings: Settings, stop: threading.Event, trail: Trail = NO_TRAIL) 
                 archive,
                 associations=each.associations,
                 commitment=each.commitment,
+                check_patient=CheckPatient(each.check_patient),
             )
             for each in settings.destination
         ],

@@ -90,6 +90,8 @@ host = "127.0.0.1"
 port = 4242
 associations = 1                  # how many at once; more where one is too slow
 commitment = false                # true: it is asked to commit to keeping what it got
+check_patient = "if-known"        # hold a result if it knows the study as another patient's; "off",
+                                  # "required": also if it does not know it; see docs/delivery.md
 tls = false                       # true: encrypted; the rest is for that, see docs/security.md
 ca = ""                           # PEM file: who signs its certificate; none: the system's
 certificate = ""                  # PEM file: ours, where it wants to see one

@@ -97,6 +97,8 @@ def _destination_line(place: dict[str, Any]) -> str:
         line += "ok"
     if place["waiting"]:
         line += f"; {place['waiting']} wait"
+    if place["held"]:
+        line += f"; {place['held']} HELD: the patient may be another one, see 'wetread jobs list'"
     if place["uncommitted"]:
         line += f"; {place['uncommitted']} sent and not committed yet"
     return line
