@@ -37,6 +37,7 @@ bench: $(VENV)/.installed-dev
 	$(BIN)/python -m bench.full_table --quick
 	$(BIN)/python -m bench.send --quick
 	$(BIN)/python -m bench.chaos --minutes 2 --studies 40
+	$(BIN)/python -m bench.outage --minutes 1
 
 $(BIN)/python:
 	@$(PYTHON) -m venv $(VENV) 2>/dev/null \

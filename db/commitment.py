@@ -13,13 +13,20 @@ from typing import Any
 from sqlalchemy import Connection, Select, and_, bindparam, insert, or_, select, update
 
 from db.engine import insert_ignoring, now
-from db.errors import IllegalMove, LeaseLost, NotFound
+from db.errors import IllegalMove, NotFound
+from db.lease import UNLEASED, Leased
 from db.retry import RetryPolicy
 from db.schema import Commitment, CommitmentItem, CommitmentState
 
 LEASE_LOST = "lease lost: the process stopped while reporting"
 
-_UNLEASED: dict[str, object] = {"lease_owner": None, "lease_until": None}
+_LEASED = Leased(
+    table=Commitment,
+    held=CommitmentState.REPORTING,
+    free=CommitmentState.PENDING,
+    dead=CommitmentState.DEAD,
+    lost=LEASE_LOST,
+)
 
 
 @dataclass(frozen=True)
@@ -150,7 +157,7 @@ def claim(
     Requests whose lease ran out are given back first; a report that comes twice says the same.
     """
     moment = now(connection)
-    _reclaim(connection, calling_ae, moment, retry)
+    _LEASED.reclaim(connection, Commitment.calling_ae == calling_ae, moment, retry)
     row = connection.execute(oldest_due(calling_ae, moment)).one_or_none()
     return None if row is None else _lease(connection, row, owner, moment + lease_seconds)
 
@@ -268,7 +275,7 @@ def strand(connection: Connection, known_titles: Collection[str]) -> list[tuple[
         connection.execute(
             update(Commitment)
             .where(Commitment.id == commitment_id)
-            .values(state=CommitmentState.DEAD, reason=no_address(calling_ae), **_UNLEASED)
+            .values(state=CommitmentState.DEAD, reason=no_address(calling_ae), **UNLEASED)
         )
     return [(row.id, row.calling_ae) for row in rows]
 
@@ -373,30 +380,6 @@ def _lease(connection: Connection, row: Any, owner: str, until: float) -> Claime
     )
 
 
-def _reclaim(connection: Connection, calling_ae: str, moment: float, retry: RetryPolicy) -> None:
-    expired = connection.execute(
-        select(Commitment.id, Commitment.attempts)
-        .where(
-            Commitment.state == CommitmentState.REPORTING,
-            Commitment.calling_ae == calling_ae,
-            Commitment.lease_until < moment,
-        )
-        .with_for_update(skip_locked=True)
-    ).all()
-    for commitment_id, attempts in expired:
-        dead = attempts >= retry.attempts
-        connection.execute(
-            update(Commitment)
-            .where(Commitment.id == commitment_id)
-            .values(
-                state=CommitmentState.DEAD if dead else CommitmentState.PENDING,
-                reason=LEASE_LOST,
-                run_at=moment,
-                **_UNLEASED,
-            )
-        )
-
-
 def _stranded(known_titles: Collection[str], moment: float) -> Any:
     return and_(
         Commitment.calling_ae.not_in(sorted(known_titles)),
@@ -410,18 +393,5 @@ def _stranded(known_titles: Collection[str], moment: float) -> Any:
 def _leave(
     connection: Connection, claimed: Claimed, state: CommitmentState, values: dict[str, Any]
 ) -> None:
-    """Change a request under lease if the lease still holds, and end the lease."""
-    changed = connection.execute(
-        update(Commitment)
-        .where(
-            Commitment.id == claimed.commitment_id,
-            Commitment.state == CommitmentState.REPORTING,
-            Commitment.lease_owner == claimed.owner,
-            Commitment.attempts == claimed.attempt,
-        )
-        .values(state=state, **values, **_UNLEASED)
-    )
-    if changed.rowcount != 1:
-        raise LeaseLost(
-            f"commitment {claimed.commitment_id} is no longer leased to {claimed.owner}"
-        )
+    values = {"state": state, **values}
+    _LEASED.leave(connection, claimed.commitment_id, claimed.owner, claimed.attempt, values)

@@ -12,12 +12,24 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, Select, and_, func, insert, or_, select, update
 
 from db.engine import insert_ignoring, now
-from db.errors import LeaseLost, NotFound
+from db.errors import NotFound
 from db.jobs import Claim
+from db.lease import Leased
 from db.retry import RetryPolicy
 from db.schema import Delivery, DeliveryForm, DeliveryState, Job, JobState, Result
 
-_UNLEASED: dict[str, object] = {"lease_owner": None, "lease_until": None}
+_ASK_AFTER_SECONDS = 1.0  # so that what was sent together is asked about together
+
+_WAITING = (DeliveryState.PENDING, DeliveryState.HELD)
+_BY_HAND = (DeliveryState.DEAD, DeliveryState.REFUSED, DeliveryState.HELD)
+
+_LEASED = Leased(
+    table=Delivery,
+    held=DeliveryState.SENDING,
+    free=DeliveryState.PENDING,
+    dead=DeliveryState.DEAD,
+    lost="lease lost: the courier stopped while sending",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,7 +165,7 @@ def claimable(connection: Connection, destination: str) -> bool:
         .where(
             Delivery.destination == destination,
             or_(
-                and_(Delivery.state == DeliveryState.PENDING, Delivery.run_at <= moment),
+                and_(Delivery.state.in_(_WAITING), Delivery.run_at <= moment),
                 and_(Delivery.state == DeliveryState.SENDING, Delivery.lease_until < moment),
             ),
         )
@@ -173,10 +185,11 @@ def claim(
     """Take up to ``limit`` pending deliveries of a destination under a lease, urgent first.
 
     Deliveries whose lease ran out are given back first; sending one twice is harmless, because
-    the receiver knows the object by its UID.
+    the receiver knows the object by its UID. Those that were held for long enough are pending too.
     """
     moment = now(connection)
-    _reclaim(connection, destination, moment, retry)
+    _LEASED.reclaim(connection, Delivery.destination == destination, moment, retry)
+    _release_held(connection, destination, moment)
     rows = connection.execute(_claimable(destination, moment, limit)).all()
     parcels = []
     for row in rows:
@@ -210,29 +223,35 @@ def renew(connection: Connection, parcels: Sequence[Parcel], lease_seconds: floa
     for parcel in parcels:
         connection.execute(
             update(Delivery)
-            .where(
-                Delivery.id == parcel.delivery_id,
-                Delivery.state == DeliveryState.SENDING,
-                Delivery.lease_owner == parcel.owner,
-                Delivery.attempts == parcel.attempt,
-            )
+            .where(_LEASED.holds(parcel.delivery_id, parcel.owner, parcel.attempt))
             .values(lease_until=now(connection) + lease_seconds)
         )
 
 
-def sent(connection: Connection, parcel: Parcel, result_id: int) -> None:
+def sent(connection: Connection, parcel: Parcel, result_id: int, *, commit: bool = False) -> None:
     """Sending to sent: the destination answered Success for this object.
+
+    Parameters
+    ----------
+    connection, parcel, result_id
+        The transaction, the delivery, and which of its forms was sent.
+    commit
+        Whether the destination is to be asked to commit to keeping it.
 
     Raises
     ------
     LeaseLost
         The delivery was given to somebody else.
     """
+    moment = now(connection)
     values: dict[str, object] = {
         "state": DeliveryState.SENT,
-        "sent_at": now(connection),
+        "sent_at": moment,
         "reason": None,
         "result_id": result_id,
+        "commit_at": moment + _ASK_AFTER_SECONDS if commit else None,
+        "transaction_uid": None,
+        "asked_at": None,
     }
     _leave(connection, parcel, values)
 
@@ -266,19 +285,41 @@ def fail(connection: Connection, parcel: Parcel, reason: str, retry: RetryPolicy
     return state
 
 
-def give_back(connection: Connection, parcel: Parcel) -> None:
-    """Sending to pending, uncounted: the courier stops before it was this one's turn.
+def hold(connection: Connection, parcel: Parcel, reason: str, retry: RetryPolicy) -> None:
+    """Sending to held, to be looked at again with backoff, for however long.
+
+    Half of the attempts are left to it, for when it may be sent.
 
     Raises
     ------
     LeaseLost
         The delivery was given to somebody else.
     """
-    _leave(connection, parcel, {"state": DeliveryState.PENDING, "attempts": parcel.attempt - 1})
+    values: dict[str, object] = {
+        "state": DeliveryState.HELD,
+        "reason": reason,
+        "attempts": min(parcel.attempt, retry.attempts // 2),
+        "run_at": now(connection) + retry.wait(parcel.attempt),
+    }
+    _leave(connection, parcel, values)
+
+
+def give_back(connection: Connection, parcel: Parcel, reason: str | None = None) -> None:
+    """Sending to pending, uncounted: it was not this one's turn, or the destination is away.
+
+    Raises
+    ------
+    LeaseLost
+        The delivery was given to somebody else.
+    """
+    values: dict[str, object] = {"state": DeliveryState.PENDING, "attempts": parcel.attempt - 1}
+    if reason is not None:
+        values["reason"] = reason
+    _leave(connection, parcel, values)
 
 
 def retry(connection: Connection, job_id: int) -> int:
-    """Dead and refused deliveries of a job to pending, by hand; return how many.
+    """Dead, refused and held deliveries of a job to pending, by hand; return how many.
 
     Raises
     ------
@@ -291,7 +332,7 @@ def retry(connection: Connection, job_id: int) -> int:
         update(Delivery)
         .where(
             Delivery.job_id == job_id,
-            Delivery.state.in_([DeliveryState.DEAD, DeliveryState.REFUSED]),
+            Delivery.state.in_(_BY_HAND),
         )
         .values(
             state=DeliveryState.PENDING,
@@ -380,41 +421,17 @@ def _alternatives(connection: Connection, delivery_id: int) -> tuple[Alternative
     return tuple(Alternative(*row) for row in rows)
 
 
-def _reclaim(connection: Connection, destination: str, moment: float, retry: RetryPolicy) -> None:
-    expired = connection.execute(
-        select(Delivery.id, Delivery.attempts)
+def _release_held(connection: Connection, destination: str, moment: float) -> None:
+    connection.execute(
+        update(Delivery)
         .where(
-            Delivery.state == DeliveryState.SENDING,
+            Delivery.state == DeliveryState.HELD,
             Delivery.destination == destination,
-            Delivery.lease_until < moment,
+            Delivery.run_at <= moment,
         )
-        .with_for_update(skip_locked=True)
-    ).all()
-    for delivery_id, attempts in expired:
-        dead = attempts >= retry.attempts
-        connection.execute(
-            update(Delivery)
-            .where(Delivery.id == delivery_id)
-            .values(
-                state=DeliveryState.DEAD if dead else DeliveryState.PENDING,
-                reason="lease lost: the courier stopped while sending",
-                run_at=moment,
-                **_UNLEASED,
-            )
-        )
+        .values(state=DeliveryState.PENDING)
+    )
 
 
 def _leave(connection: Connection, parcel: Parcel, values: dict[str, object]) -> None:
-    """Change a delivery under way if the lease still holds, and end the lease."""
-    changed = connection.execute(
-        update(Delivery)
-        .where(
-            Delivery.id == parcel.delivery_id,
-            Delivery.state == DeliveryState.SENDING,
-            Delivery.lease_owner == parcel.owner,
-            Delivery.attempts == parcel.attempt,
-        )
-        .values(**values, **_UNLEASED)
-    )
-    if changed.rowcount != 1:
-        raise LeaseLost(f"delivery {parcel.delivery_id} is no longer leased to {parcel.owner}")
+    _LEASED.leave(connection, parcel.delivery_id, parcel.owner, parcel.attempt, values)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import ColumnElement, Connection, func, select
 from sqlalchemy.orm import InstrumentedAttribute
 
 from db.engine import now
@@ -17,9 +19,12 @@ from db.schema import (
     Instance,
     Job,
     JobState,
+    Outage,
     Result,
 )
+from db.stats import iso
 
+_ON_THE_WAY = (DeliveryState.PENDING, DeliveryState.SENDING)
 _HOUR = 3600.0
 _WINDOW_HOURS = 24.0
 
@@ -74,9 +79,52 @@ def deliveries(connection: Connection) -> dict[str, int]:
     return _counted(connection, Delivery.state, DeliveryState)
 
 
+def destinations(connection: Connection, known: Collection[str]) -> list[dict[str, Any]]:
+    """Whether each destination can be reached, and how much waits for it.
+
+    Parameters
+    ----------
+    connection
+        A transaction.
+    known
+        Those in the settings; others are listed if something waits for them, which nobody takes.
+    """
+    waiting = _per_destination(connection, Delivery.state.in_(_ON_THE_WAY))
+    held = _per_destination(connection, Delivery.state == DeliveryState.HELD)
+    uncommitted = _per_destination(connection, Delivery.commit_at.is_not(None))
+    away = {row.destination: row for row in connection.execute(select(Outage))}
+    rows = []
+    for name in dict.fromkeys([*known, *waiting, *held]):
+        outage = away.get(name)
+        state = "unknown" if name not in known else "ok" if outage is None else "away"
+        rows.append(
+            {
+                "name": name,
+                "state": state,
+                "waiting": waiting.get(name, 0),
+                "held": held.get(name, 0),
+                "uncommitted": uncommitted.get(name, 0),
+                "away_since": iso(outage.since) if outage else None,
+                "probes": outage.probes if outage else 0,
+                "reason": outage.reason if outage else None,
+            }
+        )
+    return rows
+
+
 def commitments(connection: Connection) -> dict[str, int]:
     """How many storage commitment requests are in each state."""
     return _counted(connection, Commitment.state, CommitmentState)
+
+
+def _per_destination(connection: Connection, condition: ColumnElement[bool]) -> dict[str, int]:
+    found = connection.execute(
+        select(Delivery.destination, func.count())
+        .where(condition)
+        .group_by(Delivery.destination)
+        .order_by(Delivery.destination)
+    )
+    return {row[0]: row[1] for row in found}
 
 
 def _counted(

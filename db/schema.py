@@ -53,16 +53,34 @@ class DeliveryState(StrEnum):
     PENDING = "pending"
     SENDING = "sending"
     SENT = "sent"
+    COMMITTED = "committed"
+    HELD = "held"
     DEAD = "dead"
     REFUSED = "refused"
 
 
+AT_DESTINATION = (DeliveryState.SENT, DeliveryState.COMMITTED)
+
 DELIVERY_MOVES: dict[DeliveryState, frozenset[DeliveryState]] = {
-    DeliveryState.PENDING: frozenset({DeliveryState.SENDING}),
+    # Committed from there: the report came when it was given up already.
+    DeliveryState.PENDING: frozenset({DeliveryState.SENDING, DeliveryState.COMMITTED}),
     DeliveryState.SENDING: frozenset(
-        {DeliveryState.SENT, DeliveryState.PENDING, DeliveryState.DEAD, DeliveryState.REFUSED}
+        {
+            DeliveryState.SENT,
+            DeliveryState.PENDING,
+            DeliveryState.HELD,
+            DeliveryState.DEAD,
+            DeliveryState.REFUSED,
+        }
     ),
-    DeliveryState.SENT: frozenset(),
+    # Pending or dead: the destination did not commit to keeping it, or did not say so in time.
+    DeliveryState.SENT: frozenset(
+        {DeliveryState.COMMITTED, DeliveryState.PENDING, DeliveryState.DEAD}
+    ),
+    DeliveryState.COMMITTED: frozenset(),
+    DeliveryState.HELD: frozenset(
+        {DeliveryState.PENDING}
+    ),  # to be looked at again; by hand, at once
     DeliveryState.DEAD: frozenset({DeliveryState.PENDING}),  # by hand
     DeliveryState.REFUSED: frozenset({DeliveryState.PENDING}),  # by hand
 }
@@ -185,6 +203,8 @@ class Delivery(Base):
     __table_args__ = (
         UniqueConstraint("job_id", "kind", "number", "destination", name="uq_delivery"),
         Index("ix_delivery_claim", "state", "destination", "run_at"),
+        Index("ix_delivery_commit_at", "destination", "commit_at"),
+        Index("ix_delivery_transaction_uid", "transaction_uid"),
     )
 
     id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
@@ -200,8 +220,25 @@ class Delivery(Base):
     run_at: Mapped[float] = mapped_column(Double)
     sent_at: Mapped[float | None] = mapped_column(Double)
     result_id: Mapped[int | None] = mapped_column(ForeignKey("result.id"))  # what was sent
+    # Storage commitment of what was sent; see ``db.confirmation``.
+    commit_at: Mapped[float | None] = mapped_column(Double)  # when to ask, or to lose patience
+    transaction_uid: Mapped[str | None] = mapped_column(UID)
+    asked_at: Mapped[float | None] = mapped_column(Double)
+    committed_at: Mapped[float | None] = mapped_column(Double)
     lease_owner: Mapped[str | None] = mapped_column(String(128))
     lease_until: Mapped[float | None] = mapped_column(Double)
+
+
+class Outage(Base):
+    """A destination that cannot be reached; without a row, it can. See ``db.outage``."""
+
+    __tablename__ = "outage"
+
+    destination: Mapped[str] = mapped_column(String(64), primary_key=True)
+    since: Mapped[float] = mapped_column(Double)
+    probes: Mapped[int] = mapped_column(Integer)  # how often it was looked for in vain
+    probe_at: Mapped[float] = mapped_column(Double)  # look for it again, not before
+    reason: Mapped[str] = mapped_column(Text)
 
 
 class DeliveryForm(Base):

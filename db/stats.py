@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row, Select, func, select
 
 from db.engine import now
 from db.errors import NotFound
-from db.schema import Delivery, DeliveryState, Instance, Job, JobInput, Result, Study
+from db.schema import AT_DESTINATION, Delivery, Instance, Job, JobInput, Result, Study
 
 
 def jobs(
@@ -80,6 +80,8 @@ def deliveries(connection: Connection, job_id: int) -> list[dict[str, Any]]:
             "attempts": row.attempts,
             "reason": row.reason,
             "sent_at": iso(row.sent_at),
+            "committed_at": iso(row.committed_at),
+            "commitment": _commitment(row),
             "sop_class_uid": row.sop_class_uid,
             "sop_instance_uid": row.sop_instance_uid,
         }
@@ -118,7 +120,7 @@ def _jobs() -> Select[Any]:
     """Jobs, each with the number of its results that are not at a destination yet."""
     undelivered = (
         select(func.count())
-        .where(Delivery.job_id == Job.id, Delivery.state != DeliveryState.SENT)
+        .where(Delivery.job_id == Job.id, Delivery.state.not_in(AT_DESTINATION))
         .scalar_subquery()
     )
     return select(Job, undelivered.label("undelivered"))
@@ -139,6 +141,15 @@ def _job(row: Row[Any]) -> dict[str, Any]:
         "started_at": iso(row.started_at),
         "finished_at": iso(row.finished_at),
     }
+
+
+def _commitment(row: Any) -> str | None:
+    """Where the storage commitment of a delivery stands; None if nothing is asked about."""
+    if row.committed_at is not None:
+        return "committed"
+    if row.commit_at is None:
+        return None
+    return "to be asked" if row.asked_at is None else "asked"
 
 
 def _study(connection: Connection, row: Row[Any]) -> dict[str, Any]:

@@ -77,7 +77,10 @@ class _CallingAE(AE):
 
 @contextmanager
 def associate(
-    peer: Peer, contexts: Sequence[tuple[str, Sequence[str]]], as_scp: Sequence[str] = ()
+    peer: Peer,
+    contexts: Sequence[tuple[str, Sequence[str]]],
+    as_scp: Sequence[str] = (),
+    handlers: Sequence[evt.EventHandlerType] = (),
 ) -> Iterator[Association]:
     """Open an association and release it at the end.
 
@@ -90,6 +93,8 @@ def associate(
         peer takes one transfer syntax per context.
     as_scp
         SOP class UIDs among them of which we propose to be the SCP (PS3.7 Annex D.3.3.4).
+    handlers
+        pynetdicom event handlers for what the peer requests.
 
     Raises
     ------
@@ -111,7 +116,7 @@ def associate(
         ae_title=peer.ae_title,
         max_pdu=_MAXIMUM_PDU_SIZE,
         ext_neg=[build_role(each, scp_role=True) for each in as_scp],
-        evt_handlers=[(evt.EVT_CONN_OPEN, opened.append)],
+        evt_handlers=[(evt.EVT_CONN_OPEN, opened.append), *handlers],
         tls_args=_tls_args(peer, witness),
     )
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
@@ -13,15 +14,15 @@ from db import commitment
 from db.archive import Archive
 from db.commitment import Claimed
 from db.engine import Database
-from db.errors import LeaseLost, where
+from db.errors import LeaseLost
 from db.retry import RetryPolicy
 from db.verdict import PUSH_MODEL, PUSH_MODEL_INSTANCE, Verdict, judge, report, taken
+from delivery import turns
 from delivery.associate import NoAssociation, Peer, associate
 
 _log = structlog.get_logger(__name__)
 _TRANSFER_SYNTAXES = [ExplicitVRLittleEndian, ImplicitVRLittleEndian]
 _POLL_SECONDS = 0.25
-_TROUBLE_SECONDS = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,26 +71,14 @@ class Reporter:
 
     def run(self, stop: threading.Event) -> None:
         """Report until ``stop`` is set; the report at hand is finished first."""
-        threads = [
-            threading.Thread(target=self._serve, args=(title, stop), name=f"commitment-{title}")
-            for title in self._peers
-        ]
-        for thread in threads:
-            thread.start()
-        while not stop.wait(_POLL_SECONDS):
-            try:
-                self.strand()
-            except Exception as error:  # noqa: BLE001 - the supervised loop: the database may be away
-                _log.error("commitment.trouble", error=where(error))
-                stop.wait(_TROUBLE_SECONDS)
-        for thread in threads:
-            thread.join()
+        work = {f"commitment-{title}": partial(self.report_once, title) for title in self._peers}
+        turns.run({"commitment": self.strand, **work}, stop, _POLL_SECONDS)
 
-    def strand(self) -> int:
-        """Give up the requests of senders whose address is not known; return how many."""
+    def strand(self) -> bool:
+        """Give up the requests of senders whose address is not known; False if there was none."""
         with self._database.read() as connection:
             if not commitment.any_stranded(connection, self._peers):
-                return 0
+                return False
         with self._database.write() as connection:
             stranded = commitment.strand(connection, self._peers)
         for commitment_id, calling_ae in stranded:
@@ -99,7 +88,7 @@ class Reporter:
                 calling_ae=calling_ae,
                 reason=commitment.no_address(calling_ae),
             )
-        return len(stranded)
+        return bool(stranded)
 
     def report_once(self, title: str) -> bool:
         """Report one request of a sender; False if none was due."""
@@ -117,17 +106,6 @@ class Reporter:
             verdict = judge(connection, self._archive, claimed)
         self._record(claimed, verdict, self._tell(self._peers[title], claimed, verdict))
         return True
-
-    def _serve(self, title: str, stop: threading.Event) -> None:
-        while not stop.is_set():
-            try:
-                busy = self.report_once(title)
-            except Exception as error:  # noqa: BLE001 - the supervised loop: the database may be away
-                _log.error("commitment.trouble", error=where(error))
-                stop.wait(_TROUBLE_SECONDS)
-                continue
-            if not busy:
-                stop.wait(_POLL_SECONDS)
 
     def _tell(self, peer: Peer, claimed: Claimed, verdict: Verdict) -> str:
         """Send the report; return why that failed, empty if it did not."""

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
+from sqlalchemy import Connection
 
-from db import outbox
+from db import outage, outbox
 from db.engine import Database
-from db.errors import LeaseLost, where
+from db.errors import LeaseLost
 from db.outbox import Parcel
 from db.retry import RetryPolicy
 from db.schema import DeliveryState
-from delivery.destination import Destination, Outcome, Refused, Sent
-from delivery.observer import Observer, Recorded, Unobserved
+from delivery import turns
+from delivery.destination import Away, Destination, Held, Line, Outcome, Refused, Sent
+from delivery.observer import Observer, Recorded, Unobserved, tell
 
 _log = structlog.get_logger(__name__)
 _POLL_SECONDS = 0.02
-_TROUBLE_SECONDS = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +36,7 @@ class CourierSettings:
     lease_seconds
         A courier that is silent for this long has lost its parcels.
     batch
-        Parcels per association.
+        Parcels that a line claims at once.
     retry
         What happens after a failure.
     """
@@ -45,7 +48,9 @@ class CourierSettings:
 
 
 class Courier:
-    """Serves each destination from a thread of its own, so that a slow one delays no other.
+    """Serves each line of each destination from a thread of its own.
+
+    So a slow destination delays no other.
 
     Parameters
     ----------
@@ -73,95 +78,99 @@ class Courier:
 
     def run(self, stop: threading.Event) -> None:
         """Deliver until ``stop`` is set; the object at hand is finished first."""
-        threads = [
-            threading.Thread(target=self._serve, args=(each, stop), name=f"courier-{each.name}")
+        work = {
+            f"courier-{each.name}-{number}": partial(self.deliver_once, each.name, line, stop)
             for each in self._destinations
-        ]
-        for thread in threads:
-            thread.start()
-        stop.wait()
-        for thread in threads:
-            thread.join()
+            for number, line in enumerate(each.lines, 1)
+        }
+        turns.run(work, stop, _POLL_SECONDS)
+        for each in self._destinations:
+            for line in each.lines:
+                line.close()
 
-    def deliver_once(self, destination: Destination, stop: threading.Event) -> int:
-        """Deliver one batch to a destination; return how many parcels were claimed."""
-        settings = self._settings
+    def deliver_once(self, name: str, line: Line, stop: threading.Event) -> bool:
+        """Deliver one batch to a destination over a line of its own; False if there was none."""
         with self._database.read() as connection:
-            if not outbox.claimable(connection, destination.name):
-                return 0
+            away = outage.find(connection, name)
+            found = (away is None or away.due) and outbox.claimable(connection, name)
+        parcels = self._claim(name, probing=away is not None) if found else []
+        if parcels:
+            self._deliver(name, line, parcels, stop, probing=away is not None)
+        line.rest()
+        return bool(parcels)
+
+    def _claim(self, name: str, *, probing: bool) -> list[Parcel]:
+        """Take a batch; a single parcel to find out whether the destination is back."""
+        settings = self._settings
         with self._database.write() as connection:
-            parcels = outbox.claim(
-                connection,
-                destination.name,
-                settings.owner,
-                settings.lease_seconds,
-                settings.batch,
-                settings.retry,
+            if probing and not outage.take_probe(connection, name):
+                return []
+            limit = 1 if probing else settings.batch
+            return outbox.claim(
+                connection, name, settings.owner, settings.lease_seconds, limit, settings.retry
             )
-        if not parcels:
-            return 0
-        name, recorded = destination.name, list[Recorded]()
-        self._tell(lambda: self._observer.begun(name, parcels))
-        try:
-            self._deliver(destination, parcels, recorded, stop)
-        finally:
-            self._tell(lambda: self._observer.ended(name, recorded))
-        return len(parcels)
 
     def _deliver(
         self,
-        destination: Destination,
+        name: str,
+        line: Line,
+        parcels: Sequence[Parcel],
+        stop: threading.Event,
+        *,
+        probing: bool,
+    ) -> None:
+        try:
+            line.open(parcels)
+        except Away as error:
+            self._put_off(name, parcels, str(error))
+            return
+        if probing:
+            self._note_return(name)
+        recorded = list[Recorded]()
+        tell(lambda: self._observer.begun(name, parcels))
+        try:
+            self._send(name, line, parcels, recorded, stop)
+        finally:
+            tell(lambda: self._observer.ended(name, recorded))
+
+    def _send(
+        self,
+        name: str,
+        line: Line,
         parcels: Sequence[Parcel],
         recorded: list[Recorded],
         stop: threading.Event,
     ) -> None:
         """Send parcels, and add to ``recorded`` what became of them."""
-        done = 0
-        for parcel, outcome in destination.deliver(parcels):
-            state = self._record(parcel, outcome)
+        for number, parcel in enumerate(parcels):
+            if stop.is_set():
+                self._give_back(parcels[number:])
+                return
+            try:
+                outcome = line.deliver(parcel)
+            except Away as error:
+                self._put_off(name, parcels[number:], str(error))
+                return
+            state = self._record(parcel, outcome, parcels[number + 1 :])
             if state is not None:
                 recorded.append(Recorded(parcel, outcome, state))
-            done += 1
-            with self._database.write() as connection:
-                outbox.renew(connection, parcels[done:], self._settings.lease_seconds)
-            if stop.is_set():
-                break
-        for parcel in parcels[done:]:
-            with self._database.write() as connection:
-                outbox.give_back(connection, parcel)
 
-    def _serve(self, destination: Destination, stop: threading.Event) -> None:
-        while not stop.is_set():
-            try:
-                busy = self.deliver_once(destination, stop)
-            except Exception as error:  # noqa: BLE001 - the supervised loop: the database may be away
-                _log.error("courier.trouble", error=where(error))
-                stop.wait(_TROUBLE_SECONDS)
-                continue
-            if not busy:
-                stop.wait(_POLL_SECONDS)
+    def _record(
+        self, parcel: Parcel, outcome: Outcome, waiting: Sequence[Parcel]
+    ) -> DeliveryState | None:
+        """Record what became of a parcel, and hold those that wait for their turn.
 
-    @staticmethod
-    def _tell(event: Callable[[], None]) -> None:
-        try:
-            event()
-        except Exception as error:  # noqa: BLE001 - an observer must not cost a delivery
-            _log.error("observer.trouble", error=where(error))
-
-    def _record(self, parcel: Parcel, outcome: Outcome) -> DeliveryState | None:
-        """Record what became of a parcel; its state now, None if it is somebody else's."""
-        try:
-            with self._database.write() as connection:
-                if isinstance(outcome, Sent):
-                    outbox.sent(connection, parcel, outcome.result_id)
-                    state = DeliveryState.SENT
-                elif isinstance(outcome, Refused):
-                    outbox.refused(connection, parcel, outcome.reason)
-                    state = DeliveryState.REFUSED
-                else:
-                    retry = self._settings.retry
-                    state = outbox.fail(connection, parcel, outcome.reason, retry)
-        except LeaseLost:
+        Returns
+        -------
+        DeliveryState or None
+            Where it stands now; None if it is somebody else's.
+        """
+        state: DeliveryState | None = None
+        with self._database.write() as connection:
+            with suppress(LeaseLost):
+                state = self._move(connection, parcel, outcome)
+            outbox.renew(connection, waiting, self._settings.lease_seconds)
+        if state is None:
             _log.warning("delivery.discarded", delivery_id=parcel.delivery_id)
             return None
         _log.log(
@@ -176,3 +185,35 @@ class Courier:
             **({} if isinstance(outcome, Sent) else {"reason": outcome.reason}),
         )
         return state
+
+    def _move(self, connection: Connection, parcel: Parcel, outcome: Outcome) -> DeliveryState:
+        if isinstance(outcome, Sent):
+            outbox.sent(connection, parcel, outcome.result_id, commit=outcome.commit)
+            return DeliveryState.SENT
+        if isinstance(outcome, Refused):
+            outbox.refused(connection, parcel, outcome.reason)
+            return DeliveryState.REFUSED
+        if isinstance(outcome, Held):
+            outbox.hold(connection, parcel, outcome.reason, self._settings.retry)
+            return DeliveryState.HELD
+        return outbox.fail(connection, parcel, outcome.reason, self._settings.retry)
+
+    def _put_off(self, name: str, parcels: Sequence[Parcel], reason: str) -> None:
+        """The destination is away: nothing is wrong with the parcels, and they wait."""
+        self._give_back(parcels, reason)
+        with self._database.write() as connection:
+            news = outage.begin(connection, name, reason)
+        if news:
+            _log.warning("destination.away", destination=name, reason=reason)
+
+    def _note_return(self, name: str) -> None:
+        with self._database.write() as connection:
+            seconds = outage.end(connection, name)
+        if seconds is not None:
+            _log.info("destination.back", destination=name, away_seconds=round(seconds, 1))
+
+    def _give_back(self, parcels: Sequence[Parcel], reason: str | None = None) -> None:
+        with self._database.write() as connection:
+            for parcel in parcels:
+                with suppress(LeaseLost):
+                    outbox.give_back(connection, parcel, reason)

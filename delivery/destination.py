@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,9 +11,18 @@ from db.outbox import Parcel
 
 @dataclass(frozen=True)
 class Sent:
-    """The destination answered Success; ``result_id`` names the form that it took."""
+    """The destination answered Success.
+
+    Attributes
+    ----------
+    result_id
+        The form that it took.
+    commit
+        Whether it is to be asked to commit to keeping it.
+    """
 
     result_id: int
+    commit: bool = False
 
 
 @dataclass(frozen=True)
@@ -30,17 +39,61 @@ class Failed:
     reason: str
 
 
-Outcome = Sent | Refused | Failed
+@dataclass(frozen=True)
+class Held:
+    """It must not be sent while the destination knows the study as another patient's."""
+
+    reason: str
+
+
+Outcome = Sent | Refused | Failed | Held
+
+
+class Away(Exception):
+    """The destination cannot be reached, which says nothing about the parcel; it says why."""
+
+
+class Line(Protocol):
+    """A way to a destination that stays open from parcel to parcel; for one thread."""
+
+    def open(self, parcels: Sequence[Parcel]) -> None:
+        """Be ready to deliver these.
+
+        Raises
+        ------
+        Away
+            The destination cannot be reached.
+        """
+        ...
+
+    def deliver(self, parcel: Parcel) -> Outcome:
+        """Deliver one.
+
+        Raises
+        ------
+        Away
+            The line was lost before, and cannot be opened again.
+        """
+        ...
+
+    def rest(self) -> None:
+        """There is nothing to deliver for now; called again as long as that lasts."""
+        ...
+
+    def close(self) -> None:
+        """End it; it can be opened again."""
+        ...
 
 
 class Destination(Protocol):
-    """Takes results to one place."""
+    """A place that gets results."""
 
     @property
     def name(self) -> str:
         """The destination's name in the settings."""
         ...
 
-    def deliver(self, parcels: Sequence[Parcel]) -> Iterator[tuple[Parcel, Outcome]]:
-        """Deliver parcels in order; yields each outcome as soon as it is known."""
+    @property
+    def lines(self) -> Sequence[Line]:
+        """The ways to it, which are used side by side."""
         ...

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import structlog
+
+from db.errors import where
 from db.outbox import Parcel
 from db.schema import DeliveryState
 from delivery.destination import Outcome
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -43,3 +48,11 @@ class Unobserved:
 
     def ended(self, destination: str, recorded: Sequence[Recorded]) -> None:
         """Do nothing."""
+
+
+def tell(event: Callable[[], None]) -> None:
+    """Tell an observer of an event, whatever comes of it."""
+    try:
+        event()
+    except Exception as error:  # noqa: BLE001 - an observer must not cost a delivery
+        _log.error("observer.trouble", error=where(error))

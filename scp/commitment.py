@@ -1,4 +1,4 @@
-"""Storage commitment push model, as SCP (PS3.4 Annex J).
+"""Storage commitment push model, as SCP (PS3.4 Annex J), and reports to us as SCU.
 
 A request is a row before it is answered. Its report goes out on the association that asked, if that
 stays open; else it is left to the courier, which opens an association of its own.
@@ -33,6 +33,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from db import commitment
 from db.archive import Archive
 from db.commitment import Claimed
+from db.confirmation import take_report
 from db.engine import Database
 from db.errors import LeaseLost, where
 from db.retry import RetryPolicy
@@ -82,11 +83,16 @@ class Extension(NamedTuple):
 def commitment_handlers(
     database: Database, archive: Archive, settings: CommitmentSettings
 ) -> Extension:
-    """Event handlers and presentation contexts of the storage commitment SCP."""
+    """Event handlers and presentation contexts of storage commitment."""
     context = build_context(PUSH_MODEL, [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
-    context.scu_role, context.scp_role = True, False  # who asks is the SCU
+    # Who asks is the SCU; who reports on what we asked, on an association of its own, the SCP.
+    context.scu_role, context.scp_role = True, True
     scp = CommitmentScp(database, archive, settings)
-    return Extension([(evt.EVT_N_ACTION, scp.on_action)], [context])
+    handlers: list[evt.EventHandlerType] = [
+        (evt.EVT_N_ACTION, scp.on_action),
+        (evt.EVT_N_EVENT_REPORT, scp.on_report),
+    ]
+    return Extension(handlers, [context])
 
 
 class CommitmentScp:
@@ -138,6 +144,17 @@ class CommitmentScp:
             "commitment.refused", status=f"{status:04X}", reason=reason, calling_ae=calling_ae
         )
         return response(status, reason), None
+
+    def on_report(self, event: evt.Event) -> tuple[int, None]:
+        """Answer one N-EVENT-REPORT request, of a destination that was asked by the courier.
+
+        Returns
+        -------
+        tuple
+            The status, see ``take_report``, and no event reply.
+        """
+        reporter = event.assoc.requestor.ae_title.strip()
+        return take_report(self.database, lambda: event.event_information, reporter), None
 
     def _record(self, event: evt.Event) -> None:
         asked = read_action(event)

@@ -27,7 +27,7 @@ from pynetdicom.sop_class import _STORAGE_CLASSES
 
 from db import verdict
 from db.outbox import Alternative
-from delivery import associate, cstore, send
+from delivery import asking, associate, cstore, patient, send
 from delivery.commitment import _TRANSFER_SYNTAXES as REPORT_SYNTAXES
 from delivery.destination import Refused
 from dimse.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION
@@ -80,6 +80,7 @@ _SETTINGS = (
     "delivery.retry_seconds",
     "delivery.retry_longest_seconds",
     "delivery.batch",
+    "delivery.commitment_seconds",
 )
 
 
@@ -168,7 +169,8 @@ def _overview() -> str:
             (_name(str(verification.abstract_syntax)), verification.abstract_syntax, "yes", "yes"),
             (f"Storage: {len(storage)} classes ([all](#a-storage-sop-classes))", "", "", "yes"),
             *((_name(each), each, "yes", "yes") for each in _sent_classes()),
-            (_name(push_model), push_model, "no", "yes"),
+            (_name(push_model), push_model, "yes", "yes"),
+            (_name(patient.FIND), patient.FIND, "yes", "no"),
         ],
     )
 
@@ -228,7 +230,7 @@ def _accepted() -> str:
     rows = [
         (_name(_abstract(verification)), _named(_syntaxes(verification)), "SCP"),
         ("Storage ([all](#a-storage-sop-classes))", every, "SCP"),
-        (_name(_abstract(push_model)), _named(_syntaxes(push_model)), "SCP"),
+        (_name(_abstract(push_model)), _named(_syntaxes(push_model)), "SCP, SCU"),
     ]
     return _table("abstract syntax | transfer syntaxes, in order of preference | role", rows)
 
@@ -242,9 +244,12 @@ def _proposed() -> str:
     push_model = _named(REPORT_SYNTAXES)
     verification = _name(_abstract(accepted_contexts()[0]))
     rows = [
-        ("results are due", "Storage, each class of the batch", results, "SCU"),
+        ("results are due", "Storage, each class that was due so far", results, "SCU"),
         ("results are due", verification, results, "SCU"),
+        ("results are due, `check_patient` is not `off`", _name(patient.FIND), results, "SCU"),
         ("a commitment report is due", _name(verdict.PUSH_MODEL), push_model, "SCP"),
+        ("a destination is to commit", _name(verdict.PUSH_MODEL), push_model, "SCU"),
+        ("a destination is to commit", verification, push_model, "SCU"),
         ("`wetread echo`", verification, _named([ImplicitVRLittleEndian]), "SCU"),
         ("`wetread send`", "Storage, the classes of the files", "that of the file*", "SCU"),
     ]
@@ -271,12 +276,16 @@ def _acceptor() -> str:
 
 
 def _initiator() -> str:
-    batch = Settings.model_fields["delivery"].default.batch
     rows = [
         ("Application context", "1.2.840.10008.3.1.1.1"),
         ("PDU size announced, bytes", f"{associate._MAXIMUM_PDU_SIZE:,}"),
-        ("Associations at once, per process", "one per destination, one per requester of reports"),
-        ("Results per association at most, `[delivery] batch`", batch),
+        (
+            "Associations at once, per process",
+            "`associations` per destination, one more to ask it to commit; "
+            "one per requester of reports",
+        ),
+        ("Idle association for results released, seconds", f"{cstore.KEPT_SECONDS:g}"),
+        ("Wait for a report after a request to commit, seconds", f"{asking.REPORT_SECONDS:g}"),
         ("Outstanding operations (asynchronous operations window)", "1, not negotiated"),
         ("Connection, and answer to the request, seconds", f"{associate._CONNECT_SECONDS:g}"),
         ("Answer to a message, seconds", f"{associate.ANSWER_SECONDS:g}"),

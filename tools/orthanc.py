@@ -109,11 +109,21 @@ class Orthanc:
         with urllib.request.urlopen(url, timeout=30) as answer:
             return bytes(answer.read())
 
+    def call(self, method: str, path: str, body: object = None) -> Any:
+        """Answer of the REST interface to a request with JSON, or a text, in its body."""
+        data = body.encode() if isinstance(body, str) else json.dumps(body).encode()
+        return self._call(method, path, data)
+
     def store(self, file: Path) -> None:
         """Put a DICOM file into it, as if it had always been there."""
-        url = f"http://127.0.0.1:{self._http_port}/instances"
-        with urllib.request.urlopen(url, data=file.read_bytes(), timeout=30) as answer:
-            answer.read()
+        self._call("POST", "/instances", file.read_bytes())
+
+    def _call(self, method: str, path: str, data: bytes) -> Any:
+        url = f"http://127.0.0.1:{self._http_port}{path}"
+        request = urllib.request.Request(url, data=data, method=method)
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            content = answer.read()
+        return json.loads(content) if content else None
 
     def files(self) -> list[bytes]:
         """Every stored instance as a DICOM file."""

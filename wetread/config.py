@@ -213,6 +213,7 @@ class Delivery(_Section):
     retry_longest_seconds: Seconds = 600.0
     lease_seconds: float = Field(default=120.0, ge=10, le=3600)
     batch: int = Field(default=32, ge=1, le=1000)
+    commitment_seconds: float = Field(default=86_400.0, ge=1, le=2_592_000)
 
 
 class Models(_Section):
@@ -286,6 +287,9 @@ class Destination(_Section):
     ae_title: AETitle
     host: str = Field(min_length=1)
     port: Port
+    associations: int = Field(default=1, ge=1, le=16)
+    commitment: bool = False
+    check_patient: Literal["off", "if-known", "required"] = "if-known"
     tls: bool = False
     ca: str = ""
     certificate: str = ""

@@ -110,10 +110,15 @@ def work(settings: Settings, stop: threading.Event, _trail: Trail = NO_TRAIL) ->
 
 
 def deliver(settings: Settings, stop: threading.Event, trail: Trail = NO_TRAIL) -> None:
-    """Run one courier: results to destinations, reports of storage commitment to who asked."""
+    """Run one courier: results to destinations, reports of storage commitment to who asked.
+
+    And requests for storage commitment to destinations that are to commit.
+    """
+    from delivery.asking import Asker, AskerSettings
     from delivery.commitment import Reporter, ReporterSettings
     from delivery.courier import Courier, CourierSettings
     from delivery.cstore import CStoreDestination
+    from delivery.patient import CheckPatient
     from wetread import certificates
     from wetread.auditing import DeliveryAudit, audited_peers, patient_of
     from wetread.peers import destination_peer
@@ -121,6 +126,7 @@ def deliver(settings: Settings, stop: threading.Event, trail: Trail = NO_TRAIL) 
 
     archive = Archive(settings.node.data_dir)
     database = open_database(settings)
+    audit = DeliveryAudit(trail, archive, patient_of(settings), audited_peers(settings))
     reporter = Reporter(
         ReporterSettings(
             owner=owner("deliver"),
@@ -140,17 +146,38 @@ def deliver(settings: Settings, stop: threading.Event, trail: Trail = NO_TRAIL) 
         ),
         database,
         [
-            CStoreDestination(each.name, destination_peer(settings, each), archive)
+            CStoreDestination(
+                each.name,
+                destination_peer(settings, each),
+                archive,
+                associations=each.associations,
+                commitment=each.commitment,
+                check_patient=CheckPatient(each.check_patient),
+            )
             for each in settings.destination
         ],
-        DeliveryAudit(trail, archive, patient_of(settings), audited_peers(settings)),
+        audit,
+    )
+    asker = Asker(
+        AskerSettings(
+            patience_seconds=settings.delivery.commitment_seconds, retry=_delivery_retry(settings)
+        ),
+        database,
+        {
+            each.name: destination_peer(settings, each)
+            for each in settings.destination
+            if each.commitment
+        },
+        audit,
     )
     certificates.watch(map(certificates.delivery_files, settings.destination), stop)
-    reporting = threading.Thread(target=reporter.run, args=(stop,), name="commitment")
-    reporting.start()
+    beside = [threading.Thread(target=each.run, args=(stop,)) for each in (reporter, asker)]
+    for thread in beside:
+        thread.start()
     announce_ready()
     courier.run(stop)
-    reporting.join()
+    for thread in beside:
+        thread.join()
 
 
 ROLES: dict[str, Callable[[Settings, threading.Event, Trail], None]] = {

@@ -53,11 +53,12 @@ retry_seconds = 2                 # wait after the first failure; doubles, up to
 retry_longest_seconds = 300
 
 [delivery]
-attempts = 300                    # two days at the longest wait; then dead, with the reason
+attempts = 300                    # answers, none of them Success; then dead, with the reason
 retry_seconds = 2
 retry_longest_seconds = 600
 lease_seconds = 120
-batch = 32                        # results per association
+batch = 32                        # results that are claimed at once
+commitment_seconds = 86400        # without a report for so long, a result is sent again
 
 [models]
 folders = []                      # each holds model packages; our own are always there
@@ -87,6 +88,10 @@ name = "pacs"
 ae_title = "ORTHANC"
 host = "127.0.0.1"
 port = 4242
+associations = 1                  # how many at once; more where one is too slow
+commitment = false                # true: it is asked to commit to keeping what it got
+check_patient = "if-known"        # hold a result if it knows the study as another patient's; "off",
+                                  # "required": also if it does not know it; see docs/delivery.md
 tls = false                       # true: encrypted; the rest is for that, see docs/security.md
 ca = ""                           # PEM file: who signs its certificate; none: the system's
 certificate = ""                  # PEM file: ours, where it wants to see one

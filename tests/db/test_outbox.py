@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from db import jobs, outbox, stats, studies
+from db import jobs, outbox, overview, stats, studies
 from db.engine import Database
 from db.errors import LeaseLost, NotFound
 from db.jobs import ModelRef
@@ -128,6 +128,26 @@ def test_give_back_is_not_counted(database: Database, job_id: int) -> None:
     with database.write() as connection:
         outbox.give_back(connection, parcel)
     assert {each.attempt for each in claim(database)} == {1}
+
+
+def test_held_is_looked_at_again_without_end(database: Database, job_id: int) -> None:
+    for _ in range(3 * RETRY.attempts):
+        parcels = claim(database)
+        assert len(parcels) == 2
+        with database.write() as connection:
+            for parcel in parcels:
+                outbox.hold(connection, parcel, "another patient ID", RETRY)
+        assert set(states(database, job_id).values()) == {"held"}
+    later = RetryPolicy(attempts=2, first_seconds=3600.0, longest_seconds=3600.0)
+    for parcel in claim(database):
+        with database.write() as connection:
+            outbox.hold(connection, parcel, "another patient ID", later)
+    with database.read() as connection:
+        assert not outbox.claimable(connection, "pacs")
+        assert overview.destinations(connection, ["pacs"])[0]["held"] == 2
+    with database.write() as connection:
+        assert outbox.retry(connection, job_id) == 2
+    assert len(claim(database)) == 2
 
 
 def test_retry_names_a_job_that_does_not_exist(database: Database) -> None:

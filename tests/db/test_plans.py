@@ -14,7 +14,8 @@ import pytest
 from sqlalchemy import Connection, event, text
 
 from bench.full_table import fill
-from db import commitment, jobs, migrate, outbox, overview, stats, studies
+from db import commitment, confirmation, jobs, migrate, outbox, overview, stats, studies
+from db.confirmation import Report
 from db.driver import Driver, Row, Step, _call
 from db.engine import Database, driver_of
 from db.jobs import ModelRef
@@ -24,6 +25,7 @@ from db.studies import Arriving, DueStudy, StoredInstance
 
 MODEL = ModelRef("chest", "1")
 LETTER = Letter(destination="pacs", kind="sr", number=1, forms=("2.25.1",))
+COMMITTED = Report(transaction_uid="2.25.1", committed=frozenset({"2.25.1"}), failed={})
 RETRY = RetryPolicy(attempts=3, first_seconds=1.0, longest_seconds=1.0)
 # SQLite's plan of a new instance has a scan of job_input as well, which it skips: it would look for
 # references that were there before the instance, and there are none.
@@ -128,6 +130,10 @@ WORKER: dict[str, Ask] = {
 COURIER: dict[str, Ask] = {
     "deliverable": lambda connection, _: outbox.claimable(connection, "pacs"),
     "deliver": lambda connection, _: outbox.claim(connection, "pacs", "w", 30.0, 10, RETRY),
+    "committable": lambda connection, _: confirmation.due(connection, "pacs"),
+    "ask": lambda connection, _: confirmation.ask(connection, "pacs", "2.25.1"),
+    "uncommitted": lambda connection, _: confirmation.give_up(connection, "pacs", RETRY),
+    "committed": lambda connection, _: confirmation.note(connection, COMMITTED),
     "reportable": lambda connection, _: commitment.claimable(connection, "CONSOLE"),
     "report": lambda connection, _: commitment.claim(connection, "CONSOLE", "w", 30.0, RETRY),
     "stranded": lambda connection, _: commitment.any_stranded(connection, ["CONSOLE"]),

@@ -27,7 +27,7 @@ def test_migrations_give_the_tables_of_the_code(database: Database) -> None:
 def test_upgrade_again_does_nothing(database: Database) -> None:
     migrate.upgrade(database)
     with database.read() as connection:
-        assert migrate.revision(connection) == "0003"
+        assert migrate.revision(connection) == "0005"
 
 
 def test_a_newer_schema_is_refused(database: Database) -> None:
@@ -94,3 +94,18 @@ def test_what_waits_for_delivery_survives_the_upgrade(empty_database: Database) 
     assert [each.sop_class_uid for each in parcel.alternatives] == ["1.3", "1.4"]
     assert [each["state"] for each in shown["deliveries"]] == ["sent", "sent"]
     assert [each["style"] for each in shown["results"]] == ["", "", ""]
+
+
+def test_a_delivery_of_an_earlier_schema_is_sent(empty_database: Database) -> None:
+    migrate.upgrade(empty_database, "0003")
+    with empty_database.write() as connection:
+        for statement in _BEFORE_PROFILES.split(";"):
+            connection.execute(text(statement))
+        connection.execute(text("insert into delivery_form values (1, 0, 1), (1, 1, 2)"))
+    migrate.upgrade(empty_database)
+    retry = RetryPolicy(attempts=2, first_seconds=0, longest_seconds=0)
+    with empty_database.write() as connection:
+        (parcel,) = outbox.claim(connection, "pacs", "courier", 30, 10, retry)
+        outbox.sent(connection, parcel, parcel.alternatives[0].result_id)
+        shown = stats.job(connection, 1)
+    assert [each["state"] for each in shown["deliveries"]] == ["sent", "sent"]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import time
-import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +14,6 @@ from tools.orthanc import Orthanc
 from wetread.phantom import write_study
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
-
-
-def call(orthanc: Orthanc, method: str, path: str, body: object) -> Any:
-    """A request to Orthanc's REST interface."""
-    request = urllib.request.Request(
-        orthanc.dicom_web_url.replace("/dicom-web", path),
-        data=json.dumps(body).encode(),
-        method=method,
-    )
-    with urllib.request.urlopen(request, timeout=30) as answer:
-        content = answer.read()
-    return json.loads(content) if content else None
 
 
 def wait_for_report(orthanc: Orthanc, transaction_uid: str) -> dict[str, Any]:
@@ -46,9 +32,9 @@ def test_orthanc_is_told_what_is_here_and_what_is_not(
     sources = write_study(tmp_path / "study", seed=5, rows=64, images=2)
     for each in sources:
         orthanc.store(each)
-    call(orthanc, "PUT", "/modalities/wetread", [node.ae_title, "127.0.0.1", node.port])
+    orthanc.call("PUT", "/modalities/wetread", [node.ae_title, "127.0.0.1", node.port])
     asked = {"Resources": orthanc.get("/instances"), "StorageCommitment": True}
-    job = call(orthanc, "POST", "/modalities/wetread/store", asked)
+    job = orthanc.call("POST", "/modalities/wetread/store", asked)
     report = wait_for_report(orthanc, job["StorageCommitmentTransactionUID"])
     assert report["Status"] == "Success"
     assert len(report["Success"]) == 2
@@ -59,8 +45,8 @@ def test_orthanc_is_told_what_is_here_and_what_is_not(
         {"SOPClassUID": here.SOPClassUID, "SOPInstanceUID": here.SOPInstanceUID},
         {"SOPClassUID": here.SOPClassUID, "SOPInstanceUID": "2.25.404"},
     ]
-    again = call(
-        orthanc, "POST", "/modalities/wetread/storage-commitment", {"DicomInstances": instances}
+    again = orthanc.call(
+        "POST", "/modalities/wetread/storage-commitment", {"DicomInstances": instances}
     )
     report = wait_for_report(orthanc, again["ID"])
     assert report["Status"] == "Failure"

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import shutil
+import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from io import BytesIO
 from pathlib import Path
 
 import pytest
-from pydicom import Dataset, dcmread
-from pydicom.dataset import FileDataset, FileMetaDataset
+from pydicom import dcmread
 from pydicom.uid import (
     BasicTextSRStorage,
     Comprehensive3DSRStorage,
@@ -25,88 +22,32 @@ from pydicom.uid import (
     SecondaryCaptureImageStorage,
 )
 from pynetdicom import AE, evt
-from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
-from db import jobs, outbox, stats, studies
+from db import jobs, outage, outbox
 from db.archive import Archive
 from db.engine import Database
-from db.jobs import ModelRef
-from db.outbox import StoredResult
-from db.retry import RetryPolicy
-from db.studies import StoredInstance
-from delivery.associate import NoAssociation, Peer
-from delivery.courier import Courier, CourierSettings
+from delivery import cstore
+from delivery.associate import NoAssociation
 from delivery.cstore import CStoreDestination
+from delivery.destination import Sent
 from delivery.send import echo, send
-from tests.mail import letters
+from tests.delivering import (
+    ALL_FORMS,
+    REPORT_FORMS,
+    RETRY,
+    Pacs,
+    at_work,
+    courier_to,
+    deliveries,
+    finished_job,
+    object_of,
+    peer,
+    probes,
+    report,
+    states,
+    wait_until,
+)
 from tools.ports import free_port
-
-RETRY = RetryPolicy(attempts=2, first_seconds=0.0, longest_seconds=0.0)
-REPORT_FORMS = [Comprehensive3DSRStorage, ComprehensiveSRStorage, EnhancedSRStorage]
-ALL_FORMS = [*REPORT_FORMS, BasicTextSRStorage, SecondaryCaptureImageStorage]
-
-
-class Pacs:
-    """A storage SCP that accepts what it is told to, and answers what it is told to."""
-
-    def __init__(
-        self,
-        classes: Sequence[str] = ALL_FORMS,
-        syntaxes: Sequence[str] = (ExplicitVRLittleEndian,),
-        statuses: dict[str, int] | None = None,
-    ) -> None:
-        self.received: list[Dataset] = []
-        self.associations = 0
-        self._statuses = statuses or {}
-        self._ae = AE("PACS")
-        self._ae.require_called_aet = True
-        self._ae.add_supported_context(Verification)
-        for each in classes:
-            self._ae.add_supported_context(each, list(syntaxes))
-        self.port = free_port()
-
-    def _on_store(self, event: evt.Event) -> int:
-        dataset = event.dataset
-        dataset.file_meta = event.file_meta
-        status = self._statuses.get(dataset.SOPClassUID, 0)
-        if status == 0:
-            self.received.append(dataset)
-        return status
-
-    def _on_accepted(self, _event: evt.Event) -> None:
-        self.associations += 1
-
-    @contextmanager
-    def running(self) -> Iterator[Pacs]:
-        handlers: list[evt.EventHandlerType] = [
-            (evt.EVT_C_STORE, self._on_store),
-            (evt.EVT_ACCEPTED, self._on_accepted),
-        ]
-        self._ae.start_server(("127.0.0.1", self.port), block=False, evt_handlers=handlers)
-        try:
-            yield self
-        finally:
-            self._ae.shutdown()
-
-    @property
-    def classes(self) -> list[str]:
-        return [each.SOPClassUID for each in self.received]
-
-
-def peer(port: int, title: str = "PACS") -> Peer:
-    return Peer(ae_title=title, host="127.0.0.1", port=port, calling_ae_title="WETREAD")
-
-
-def object_of(sop_class: str, number: int) -> FileDataset:
-    meta = FileMetaDataset()
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    dataset = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
-    dataset.SOPClassUID = sop_class
-    dataset.SOPInstanceUID = f"2.25.{number}"
-    dataset.StudyInstanceUID = "1.2.3"
-    dataset.SeriesInstanceUID = f"2.25.9{number}"
-    dataset.Modality = "SR"
-    return dataset
 
 
 @pytest.fixture
@@ -117,51 +58,21 @@ def archive(tmp_path: Path) -> Archive:
 @pytest.fixture
 def job_id(database: Database, archive: Archive) -> int:
     """A finished job: a report in three forms, a text report and an overlay."""
-    source = StoredInstance(
-        sop_instance_uid="1.2.3.4", study_uid="1.2.3", series_uid="1.2.3.1", sop_class_uid="1.2",
-        transfer_syntax_uid=ExplicitVRLittleEndian, modality="DX", own=False, size=1,
-        digest="0" * 64, path="archive/x.dcm", calling_ae="CONSOLE",
-    )  # fmt: skip
     forms = [("sr", rank, each) for rank, each in enumerate(REPORT_FORMS)]
     forms += [("text", 0, BasicTextSRStorage), ("sc", 0, SecondaryCaptureImageStorage)]
-    results = []
-    for number, (kind, rank, sop_class) in enumerate(forms):
-        dataset = object_of(sop_class, number)
-        buffer = BytesIO()
-        dataset.save_as(buffer, enforce_file_format=True)
-        path = archive.result_path(1, 1, dataset.SOPInstanceUID)
-        size = archive.write(path, [buffer.getvalue()])
-        results.append(
-            StoredResult(
-                kind=kind,
-                number=1,
-                rank=rank,
-                style="",
-                sop_class_uid=sop_class,
-                sop_instance_uid=dataset.SOPInstanceUID,
-                path=path,
-                size=size,
-            )
-        )
-    with database.write() as connection:
-        studies.record(connection, source, 0)
-        jobs.enqueue(connection, "1.2.3", ModelRef("m", "1"), [source])
-        work = jobs.claim(connection, "w", [ModelRef("m", "1")], 30)
-        assert work is not None
-        jobs.finish(connection, work)
-        outbox.post(connection, work.job_id, results, letters("pacs", results))
-    return work.job_id
+    objects = [
+        (kind, rank, object_of(sop_class, f"2.25.{number}"))
+        for number, (kind, rank, sop_class) in enumerate(forms)
+    ]
+    return finished_job(database, archive, "1.2.3", objects)
 
 
 def deliver(database: Database, archive: Archive, port: int, title: str = "PACS") -> None:
+    """Claim a batch and deliver it over an association of its own."""
     destination = CStoreDestination("pacs", peer(port, title), archive)
-    settings = CourierSettings(owner="c", lease_seconds=30, batch=10, retry=RETRY)
-    Courier(settings, database, [destination]).deliver_once(destination, threading.Event())
-
-
-def deliveries(database: Database, job_id: int) -> dict[str, dict[str, object]]:
-    with database.read() as connection:
-        return {each["kind"]: each for each in stats.deliveries(connection, job_id)}
+    (line,) = destination.lines
+    courier_to(database, destination).deliver_once("pacs", line, threading.Event())
+    line.close()
 
 
 def test_all_results_go_over_one_association(
@@ -175,7 +86,7 @@ def test_all_results_go_over_one_association(
         SecondaryCaptureImageStorage,
     ]
     assert pacs.associations == 1
-    assert {each["state"] for each in deliveries(database, job_id).values()} == {"sent"}
+    assert states(database, job_id) == {"sent"}
 
 
 @pytest.mark.parametrize(
@@ -238,17 +149,15 @@ def test_a_pacs_that_takes_only_implicit_vr_gets_it(
     assert {each.file_meta.TransferSyntaxUID for each in pacs.received} == {ImplicitVRLittleEndian}
 
 
-def test_nothing_listening_is_retried_with_the_reason(
+def test_nothing_listening_is_told_with_the_reason(
     database: Database, archive: Archive, job_id: int
 ) -> None:
     port = free_port()
     deliver(database, archive, port)
-    shown = deliveries(database, job_id)
-    assert {each["state"] for each in shown.values()} == {"pending"}
-    assert f"PACS@127.0.0.1:{port}: no connection" in str(shown["sr"]["reason"])
-    with Pacs().running() as pacs:
-        deliver(database, archive, pacs.port)
-    assert {each["state"] for each in deliveries(database, job_id).values()} == {"sent"}
+    assert states(database, job_id) == {"pending"}
+    assert f"PACS@127.0.0.1:{port}: no connection" in deliveries(database, job_id)["sr"]["reason"]
+    with database.read() as connection:
+        assert outage.find(connection, "pacs") == outage.Away(due=False)
 
 
 def test_a_rejected_call_says_why(database: Database, archive: Archive, job_id: int) -> None:
@@ -272,26 +181,101 @@ def test_a_result_whose_file_is_gone_is_named(
 def test_a_slow_destination_delays_no_other(
     database: Database, archive: Archive, job_id: int
 ) -> None:
-    class Stuck:
-        name = "stuck"
+    other = report(database, archive, "1.2.4", "silent")
+    with socket.create_server(("127.0.0.1", 0)) as silent, Pacs().running() as pacs:
+        courier = courier_to(
+            database,
+            CStoreDestination("silent", peer(silent.getsockname()[1]), archive),
+            CStoreDestination("pacs", peer(pacs.port), archive),
+        )
+        with at_work(courier) as stop:
+            called, _ = silent.accept()  # it is called first, and does not answer
+            wait_until(lambda: len(pacs.received) == 3)
+            stop.set()
+            called.close()
+    assert states(database, other) == {"pending"}
 
-        def deliver(self, parcels: Sequence[outbox.Parcel]) -> Iterator[object]:
-            time.sleep(60)
-            yield from ()
 
-    stop = threading.Event()
+def test_an_association_is_kept_for_what_comes_next(
+    database: Database, archive: Archive, job_id: int
+) -> None:
     with Pacs().running() as pacs:
-        settings = CourierSettings(owner="c", lease_seconds=30, batch=10, retry=RETRY)
-        good = CStoreDestination("pacs", peer(pacs.port), archive)
-        courier = Courier(settings, database, [Stuck(), good])  # type: ignore[list-item]
-        thread = threading.Thread(target=courier.run, args=(stop,))
-        thread.start()
-        deadline = time.monotonic() + 20
-        while len(pacs.received) < 3:
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-        stop.set()
-        thread.join()
+        destination = CStoreDestination("pacs", peer(pacs.port), archive)
+        with at_work(courier_to(database, destination)):
+            for count in (3, 4, 5):
+                wait_until(lambda count=count: len(pacs.received) == count)  # type: ignore[misc]
+                report(database, archive, f"1.2.4.{count}")
+            wait_until(lambda: len(pacs.received) == 6)
+        wait_until(lambda: pacs.released)
+    assert pacs.associations == 1
+
+
+def test_an_idle_association_is_released(
+    database: Database, archive: Archive, job_id: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cstore, "KEPT_SECONDS", 0.1)
+    with Pacs().running() as pacs:
+        destination = CStoreDestination("pacs", peer(pacs.port), archive)
+        with at_work(courier_to(database, destination)):
+            wait_until(lambda: pacs.released == 1)
+            report(database, archive, "1.2.4")
+            wait_until(lambda: pacs.released == 2)
+    assert len(pacs.received) == 4
+
+
+def test_a_pacs_that_releases_or_ends_a_kept_association_is_called_again(
+    database: Database, archive: Archive, job_id: int
+) -> None:
+    with Pacs().running() as pacs:
+        destination = CStoreDestination("pacs", peer(pacs.port), archive)
+        with at_work(courier_to(database, destination)):
+            wait_until(lambda: states(database, job_id) == {"sent"})
+            for each in pacs.ae.active_associations:
+                each.abort()
+            wait_until(lambda: not pacs.ae.active_associations)
+            later = report(database, archive, "1.2.4")
+            wait_until(lambda: states(database, later) == {"sent"})
+    assert pacs.associations == 2
+
+
+def test_a_class_that_was_not_proposed_gets_an_association_that_proposes_it(
+    database: Database, archive: Archive, job_id: int
+) -> None:
+    with Pacs().running() as pacs:
+        (line,) = CStoreDestination("pacs", peer(pacs.port), archive).lines
+        with database.write() as connection:
+            parcels = outbox.claim(connection, "pacs", "c", 30, 10, RETRY)
+        assert all(isinstance(line.deliver(each), Sent) for each in [*parcels, *parcels])
+        line.close()
+    assert pacs.associations == 3
+
+
+def test_a_destination_that_is_away_costs_no_attempt_and_gets_urgent_ones_first(
+    database: Database, archive: Archive, job_id: int
+) -> None:
+    pacs = Pacs()
+    destination = CStoreDestination("pacs", peer(pacs.port), archive, associations=2)
+    with at_work(courier_to(database, destination)):
+        wait_until(lambda: probes(database) >= 1)
+        urgent = report(database, archive, "1.2.4", priority=jobs.URGENT)
+        assert {each["attempts"] for each in deliveries(database, job_id).values()} <= {0, 1}
+        with pacs.running():
+            wait_until(lambda: states(database, job_id) | states(database, urgent) == {"sent"})
+    assert pacs.received[0].StudyInstanceUID == "1.2.4"
+    assert {each["attempts"] for each in deliveries(database, job_id).values()} == {1}
+    with database.read() as connection:
+        assert outage.find(connection, "pacs") is None
+
+
+def test_associations_side_by_side_share_the_work(
+    database: Database, archive: Archive, job_id: int
+) -> None:
+    with Pacs(together=2).running() as pacs:
+        destination = CStoreDestination("pacs", peer(pacs.port), archive, associations=2)
+        with at_work(courier_to(database, destination, batch=1)):
+            wait_until(lambda: states(database, job_id) == {"sent"})
+    assert pacs.associations >= 2
+    assert len({each.SOPInstanceUID for each in pacs.received}) == len(pacs.received) == 3
 
 
 def test_dcmtk_storescp_takes_our_results(
@@ -333,7 +317,9 @@ def test_echo_names_a_peer_that_does_not_answer() -> None:
 
 def test_send_says_what_became_of_each_file(tmp_path: Path) -> None:
     for number, sop_class in enumerate([EnhancedSRStorage, CTImageStorage, BasicTextSRStorage]):
-        object_of(sop_class, number).save_as(tmp_path / f"{number}.dcm", enforce_file_format=True)
+        object_of(sop_class, f"2.25.{number}").save_as(
+            tmp_path / f"{number}.dcm", enforce_file_format=True
+        )
     (tmp_path / "notes.txt").write_text("no DICOM")
     with Pacs(statuses={BasicTextSRStorage: 0xA700}).running() as pacs:
         outcomes = list(send(peer(pacs.port), [tmp_path, tmp_path / "missing.dcm"]))
@@ -347,7 +333,7 @@ def test_send_says_what_became_of_each_file(tmp_path: Path) -> None:
 
 def test_send_keeps_every_byte(tmp_path: Path) -> None:
     file = tmp_path / "a.dcm"
-    object_of(EnhancedSRStorage, 1).save_as(file, enforce_file_format=True)
+    object_of(EnhancedSRStorage, "2.25.1").save_as(file, enforce_file_format=True)
     received: list[bytes] = []
     ae = AE("PACS")
     ae.add_supported_context(EnhancedSRStorage, ExplicitVRLittleEndian)

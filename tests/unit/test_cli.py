@@ -200,7 +200,7 @@ def test_jobs_retry_of_a_done_job_revives_its_deliveries(
     add_done_job(database)
     nothing = wetread("jobs", "retry", 1)
     assert nothing.code == 1
-    assert nothing.err == "wetread: job 1 is done and no delivery of it is dead or refused\n"
+    assert nothing.err == "wetread: job 1 is done and no delivery of it is dead, refused or held\n"
     with database.write() as connection:
         (parcel,) = outbox.claim(connection, "pacs", "c", 30, 9, RETRY)
         outbox.refused(connection, parcel, "no SR class is accepted")

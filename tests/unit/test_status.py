@@ -14,12 +14,14 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from db import commitment, studies
+from db import commitment, outage, outbox, studies
+from db.archive import Archive
 from db.commitment import Asked, Reference
 from db.engine import Database
 from db.retry import RetryPolicy
 from db.studies import StoredInstance
 from tests.certificates import Authority
+from tests.delivering import report
 from wetread.cli import main
 from wetread.config import load
 from wetread.roles import open_database
@@ -118,12 +120,41 @@ def test_an_empty_node(
         "received_bytes_per_hour": 0,
         "hours_left": None,
     }
-    assert set(shown) == {"disk", "jobs", "deliveries", "commitments", "certificates"}
-    assert shown["certificates"] == []
+    counts = {"jobs", "deliveries", "commitments"}
+    assert set(shown) == {"disk", *counts, "destinations", "certificates"}
+    assert shown["destinations"] == shown["certificates"] == []
     assert set(shown["jobs"].values()) == {0}
     _, out, _ = wetread("status")
     assert "5.0 GB free; images are refused below 1.0 GB" in out
     assert "nothing was received" in out
+
+
+def test_destinations(
+    wetread: Wetread, database: Database, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    places = [
+        {"name": name, "ae_title": "PACS", "host": "localhost", "port": 104}
+        for name in ("near", "far")
+    ]
+    monkeypatch.setenv("WETREAD_DESTINATION", json.dumps(places))
+    archive = Archive(tmp_path / "results")
+    for study, destination in (("1.2.4", "far"), ("1.2.5", "gone"), ("1.2.6", "near")):
+        report(database, archive, study, destination)
+    with database.write() as connection:
+        outage.begin(connection, "far", "PACS@localhost:104: no connection")
+        (parcel,) = outbox.claim(connection, "near", "c", 30, 9, RETRY)
+        outbox.hold(connection, parcel, "another patient ID", RETRY)
+    shown = {each["name"]: each for each in as_json(wetread, "status")["destinations"]}
+    assert {name: each["state"] for name, each in shown.items()} == {
+        "near": "ok",
+        "far": "away",
+        "gone": "unknown",
+    }
+    assert shown["far"]["waiting"] == shown["gone"]["waiting"] == shown["near"]["held"] == 1
+    out = wetread("status")[1]
+    assert "near: ok; 1 HELD" in out
+    assert "(PACS@localhost:104: no connection); 1 wait" in out
+    assert "gone: NOT IN THE SETTINGS" in out
 
 
 def test_the_time_left_goes_by_the_last_day(

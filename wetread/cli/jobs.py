@@ -30,7 +30,16 @@ _COLUMNS = (
     "reason",
 )
 _RESULT_COLUMNS = ("kind", "number", "rank", "style", "sop_class_uid", "sop_instance_uid", "path")
-_DELIVERY_COLUMNS = ("destination", "kind", "number", "state", "attempts", "sent_at", "reason")
+_DELIVERY_COLUMNS = (
+    "destination",
+    "kind",
+    "number",
+    "state",
+    "attempts",
+    "sent_at",
+    "commitment",
+    "reason",
+)
 
 JobId = Annotated[
     int, typer.Argument(min=1, max=2**31 - 1, help="The job's id, as 'wetread jobs list' shows it.")
@@ -76,7 +85,7 @@ def show_job(job_id: JobId, config: ConfigOption = None, as_json: JsonOption = F
 
 @app.command("retry")
 def retry_job(job_id: JobId, config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """Queue a dead or cancelled job again; of a done job, its dead and refused deliveries."""
+    """Queue a dead or cancelled job again, or what of a done one is dead, refused or held."""
     settings = load(config)
     database = open_database(settings)
     with command_trail(settings) as trail:
@@ -91,7 +100,7 @@ def _retry(database: Database, job_id: int) -> dict[str, Any]:
         if state in (JobState.DONE, JobState.SKIPPED):
             if outbox.retry(connection, job_id) == 0:
                 raise IllegalMove(
-                    f"job {job_id} is {state} and no delivery of it is dead or refused"
+                    f"job {job_id} is {state} and no delivery of it is dead, refused or held"
                 )
         else:
             jobs.retry(connection, job_id)

@@ -1,4 +1,4 @@
-"""``wetread status``: the disk, how much waits, and when certificates run out."""
+"""``wetread status``: the disk, how much waits, who is away, and when certificates run out."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def register(app: typer.Typer) -> None:
 
 
 def status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """Show the disk and how long it lasts, how many jobs are in each state, and certificates."""
+    """Show the disk and how long it lasts, jobs by state, destinations, and certificates."""
     settings = load(config)
     with open_database(settings).read() as connection:
         disk = _disk(settings, overview.stored(connection))
@@ -33,9 +33,10 @@ def status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
             "deliveries": overview.deliveries(connection),
             "commitments": overview.commitments(connection),
         }
+        places = overview.destinations(connection, [each.name for each in settings.destination])
     expiries = _certificates(settings)
     if as_json:
-        show_json({"disk": disk, **counts, "certificates": expiries})
+        show_json({"disk": disk, **counts, "destinations": places, "certificates": expiries})
         return
     typer.echo(f"disk         {_disk_line(disk)}")
     typer.echo(f"archive      {disk['instances']} instances, {_size(disk['archive_bytes'])}")
@@ -45,6 +46,8 @@ def status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     for name, states in counts.items():
         shown = ", ".join(f"{count} {state}" for state, count in states.items() if count)
         typer.echo(f"{name:<12} {shown or 'none'}")
+    for each in places:
+        typer.echo(f"{'destination':<12} {_destination_line(each)}")
     for each in expiries:
         typer.echo(f"{'certificate':<12} {_certificate_line(each)}")
 
@@ -82,6 +85,23 @@ def _certificate_line(certificate: dict[str, Any]) -> str:
         return f"{certificate['file']}: EXPIRED on {certificate['not_after'][:10]}"
     warned = "EXPIRES" if days < certificates.WARN_DAYS else "expires"
     return f"{certificate['file']}: {warned} on {certificate['not_after'][:10]}, in {days} days"
+
+
+def _destination_line(place: dict[str, Any]) -> str:
+    line = f"{place['name']}: "
+    if place["state"] == "away":
+        line += f"AWAY since {place['away_since']} ({place['reason']})"
+    elif place["state"] == "unknown":
+        line += "NOT IN THE SETTINGS, so nobody takes what waits for it"
+    else:
+        line += "ok"
+    if place["waiting"]:
+        line += f"; {place['waiting']} wait"
+    if place["held"]:
+        line += f"; {place['held']} HELD: the patient may be another one, see 'wetread jobs list'"
+    if place["uncommitted"]:
+        line += f"; {place['uncommitted']} sent and not committed yet"
+    return line
 
 
 def _disk_line(disk: dict[str, Any]) -> str:
