@@ -15,11 +15,13 @@ from db.schema import (
     Delivery,
     DeliveryState,
     Instance,
+    InstanceState,
     Job,
     JobState,
     Result,
 )
 
+_STORED = Instance.state == InstanceState.STORED
 _HOUR = 3600.0
 _WINDOW_HOURS = 24.0
 
@@ -31,7 +33,7 @@ class Stored:
     Attributes
     ----------
     instances, instance_bytes
-        What was received.
+        What was received and is here.
     result_bytes
         What was made of it.
     bytes_per_hour
@@ -49,7 +51,11 @@ def stored(connection: Connection) -> Stored:
     """How much there is, and how fast more comes."""
     moment = now(connection)
     total = connection.execute(
-        select(func.count(), func.sum(Instance.size), func.min(Instance.received_at))
+        select(
+            func.count().filter(_STORED),
+            func.sum(Instance.size).filter(_STORED),
+            func.min(Instance.received_at),
+        )
     ).one()
     recent = connection.execute(
         select(func.sum(Instance.size)).where(Instance.received_at > moment - _WINDOW_HOURS * _HOUR)

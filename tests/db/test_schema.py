@@ -27,7 +27,7 @@ def test_migrations_give_the_tables_of_the_code(database: Database) -> None:
 def test_upgrade_again_does_nothing(database: Database) -> None:
     migrate.upgrade(database)
     with database.read() as connection:
-        assert migrate.revision(connection) == "0003"
+        assert migrate.revision(connection) == "0006"
 
 
 def test_a_newer_schema_is_refused(database: Database) -> None:
@@ -53,7 +53,7 @@ def test_unknown_study_and_job_are_named(database: Database) -> None:
 
 def test_a_failed_transaction_leaves_nothing(database: Database) -> None:
     with pytest.raises(RuntimeError), database.write() as connection:
-        connection.execute(text("insert into study values ('1.2', 1, 1, 1)"))
+        connection.execute(text("insert into study values ('1.2', 1, 1, 1, null)"))
         raise RuntimeError
     with database.read() as connection:
         assert stats.studies(connection) == []
