@@ -302,6 +302,40 @@ class Archive:
         self.retired_path(path).rename(self.full_path(path))
         _fsync_folder(self.full_path(path).parent)
 
+    def set_aside(self, path: str, changed_before: float = float("inf")) -> bool:
+        """Move a file to ``orphans/``; False if it is gone or was changed since that time.
+
+        Raises
+        ------
+        OSError
+            The disk refuses.
+        """
+        file, aside = self.full_path(path), self.root / "orphans"
+        self._make_folder(aside)
+        with suppress(FileNotFoundError), _locked(file.parent):  # from ``settle``
+            if file.stat().st_mtime < changed_before:
+                file.rename(aside / path.replace("/", _SLASH))
+                _fsync_folder(aside)
+                return True
+        return False
+
+    def files(self, folder: str, changed_before: float = float("inf")) -> Iterator[str]:
+        """Paths of the files below a folder that were last changed before a time."""
+        for at, _, names in os.walk(self.root / folder):
+            for name in names:
+                file = Path(at, name)
+                with suppress(FileNotFoundError):  # removed meanwhile
+                    if file.stat().st_mtime < changed_before:
+                        yield str(file.relative_to(self.root))
+
+    def usage(self, folder: str) -> tuple[int, int]:
+        """How many files are below a folder, and their bytes."""
+        sizes = []
+        for path in self.files(folder):
+            with suppress(FileNotFoundError):
+                sizes.append(self.full_path(path).stat().st_size)
+        return len(sizes), sum(sizes)
+
     def erase(self, path: str) -> None:
         """Remove a file that is to go."""
         self.retired_path(path).unlink(missing_ok=True)

@@ -70,6 +70,16 @@ def stored(connection: Connection) -> Stored:
     )
 
 
+def kept(connection: Connection) -> dict[str, dict[str, int]]:
+    """What the rows say of received images by their state, and of results; files and bytes."""
+    totals = select(Instance.state, func.count(), func.sum(Instance.size)).group_by(Instance.state)
+    shown = {str(state): {"files": 0, "bytes": 0} for state in InstanceState}
+    for state, count, size in connection.execute(totals):
+        shown[state] = {"files": count, "bytes": int(size)}
+    count, size = connection.execute(select(func.count(), func.sum(Result.size))).one()
+    return shown | {"results": {"files": count, "bytes": int(size or 0)}}
+
+
 def jobs(connection: Connection) -> dict[str, int]:
     """How many jobs are in each state."""
     return _counted(connection, Job.state, JobState)

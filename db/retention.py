@@ -71,7 +71,9 @@ from db.studies import STORED
 _log = structlog.get_logger(__name__)
 
 _DAY_SECONDS = 86_400.0
-_RECOVERED = 1.1  # of the mark must be free before it is enough, as for taking images again
+RECOVERED = 1.1
+"""Of the mark must be free before it is enough, as for taking images again."""
+
 _PAGE = 100  # studies looked for at once
 _PAUSE_SECONDS = 0.05  # after each study: who waits for SQLite's one writer looks every 0.1 s
 
@@ -133,13 +135,13 @@ class Candidate:
 
     Attributes
     ----------
-    instances, size
-        How many files of it are here, and their bytes; of results, if it is forgotten.
+    files, size
+        How many images of it are here, and their bytes; of its results, if it is forgotten.
     """
 
     study_uid: str
     last_received_at: float
-    instances: int
+    files: int
     size: int
 
 
@@ -211,7 +213,7 @@ class Retention:
 
     def _remove(self, rule: Rule, days: float, stop: threading.Event) -> list[Removed]:
         removed = []
-        enough = self._policy.mark_bytes * _RECOVERED
+        enough = self._policy.mark_bytes * RECOVERED
         for each in candidates(self._database, rule, days):
             if stop.is_set() or (rule is Rule.DISK and not self._disk_is_below(enough)):
                 break
@@ -317,9 +319,7 @@ def _page(rule: Rule, before: float, last: tuple[float, str]) -> Select[str, flo
     size_column = Result.size if rule is Rule.FORGOTTEN else Instance.size
     size = files.with_only_columns(func.coalesce(func.sum(size_column), 0)).scalar_subquery()
     return (
-        select(
-            Study.study_uid, Study.last_received_at, counted.label("instances"), size.label("size")
-        )
+        select(Study.study_uid, Study.last_received_at, counted.label("files"), size.label("size"))
         .where(
             _may_go(rule),
             Study.last_received_at < before,

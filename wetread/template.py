@@ -59,6 +59,12 @@ retry_longest_seconds = 600
 lease_seconds = 120
 batch = 32                        # results per association
 
+[storage]                         # what is removed, and when; see docs/storage.md
+source_days = 0                   # images, this long after their study's last one; 0: never
+delivered_days = 0                # the same where every result has arrived; 0.04 is an hour
+purge_megabytes = 0               # with less free disk, the oldest studies' images; 0: never
+result_days = 0                   # results, and all that is known of the study; 0: never
+
 [models]
 folders = []                      # each holds model packages; our own are always there
 disabled = []                     # names of models not to run
