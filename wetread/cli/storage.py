@@ -13,6 +13,7 @@ from db.archive import Archive
 from db.engine import Database
 from db.retention import Rule
 from scp.disk import MEGABYTE, free_bytes
+from wetread import log
 from wetread.cli.output import ConfigOption, Exit, JsonOption, show_json, show_table
 from wetread.cli.status import shown_size
 from wetread.config import Settings, load
@@ -78,6 +79,7 @@ def verify_storage(
     from scp.adoption import adoptable
 
     settings = load(config)
+    log.configure(settings.log, "cli", lasting=False)
     database, archive = open_database(settings), Archive(settings.node.data_dir)
     adopt = partial(adoptable, archive)
     quiet = settings.study.quiet_seconds["default"]
