@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -68,3 +69,15 @@ def test_verify_fails_until_all_is_mended(node: Node) -> None:
     (named,) = storage(node, "verify", "--mend")
     assert named["done"] == "marked as lost"
     assert storage(node, "verify") == []
+
+
+def test_tidy_removes_by_itself_and_stops_when_told(node: Node) -> None:
+    command = [sys.executable, "-m", "wetread", "tidy", "-c", str(node.folder / "wetread.toml")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as tidy:
+        assert tidy.stdout is not None
+        assert tidy.stdout.readline() == b"ready\n"
+        deadline = time.monotonic() + 30
+        while storage(node, "show")["purged"]["files"] == 0:
+            assert time.monotonic() < deadline, "nothing was removed"
+        tidy.terminate()
+        assert tidy.wait(30) == 0
