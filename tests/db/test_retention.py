@@ -19,6 +19,7 @@ from db.archive import Archive
 from db.commitment import Claimed, Reference
 from db.committer import Committer
 from db.engine import Database
+from db.errors import IllegalMove
 from db.jobs import Claim, ModelRef
 from db.outbox import Letter, StoredResult
 from db.retention import Policy, Removed, Retention, Rule, candidates, recover
@@ -275,6 +276,20 @@ def test_an_instance_that_is_sent_again_is_new(store: Store) -> None:
         inputs = studies.instances(connection, "1.2")
         assert jobs.enqueue(connection, "1.2", MODEL, inputs) is None  # it was read before
         assert jobs.enqueue(connection, "1.2", ModelRef("chest", "2"), inputs) is not None
+
+
+def test_a_dead_job_whose_images_are_gone_cannot_be_tried_again(store: Store) -> None:
+    store.receive("1.2", days_ago=100)
+    claim = store.read("1.2")
+    assert claim is not None
+    with store.database.write() as connection:
+        jobs.fail(connection, claim, "no retry can mend it", None)
+    store.purge(source_days=30)
+    with (
+        pytest.raises(IllegalMove, match="1 of its images are not here"),
+        store.database.write() as connection,
+    ):
+        jobs.retry(connection, claim.job_id)
 
 
 def test_our_own_result_coming_back_makes_no_purged_study_due(store: Store) -> None:
