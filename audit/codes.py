@@ -24,6 +24,7 @@ class EventID(Enum):
     APPLICATION_ACTIVITY = Code("110100", _DCM, "Application Activity")
     BEGIN_TRANSFERRING = Code("110102", _DCM, "Begin Transferring DICOM Instances")
     INSTANCES_TRANSFERRED = Code("110104", _DCM, "DICOM Instances Transferred")
+    STUDY_DELETED = Code("110105", _DCM, "DICOM Study Deleted")
     SECURITY_ALERT = Code("110113", _DCM, "Security Alert")
 
 
@@ -61,6 +62,7 @@ class Action(Enum):
     CREATE = "C"
     READ = "R"
     EXECUTE = "E"
+    DELETE = "D"
 
 
 class Outcome(Enum):

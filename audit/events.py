@@ -143,6 +143,15 @@ class Author:
         """DICOM Instances Transferred, refused by us (A.5.3.7)."""
         return self._transfer(_failed(at, Action.CREATE, reason), source, None, instances)
 
+    def deleted(self, at: datetime, instances: Instances, person: Person | None) -> Message:
+        """DICOM Study Deleted (A.5.3.8), by a person or, without one, by the node's own rules."""
+        event = Event(id=EventID.STUDY_DELETED, action=Action.DELETE, at=at)
+        if person is None:
+            participants: tuple[Participant, ...] = (replace(self.process, requestor=True),)
+        else:
+            participants = (person.participant(requestor=True), self.process)
+        return self._message(event, participants, *instances.objects())
+
     def rejected(self, at: datetime, peer: Peer, reason: str, *, for_good: bool) -> Message:
         """Security Alert about an association that was rejected (A.5.3.11).
 

@@ -127,6 +127,11 @@ class Trail:
         """Results for a study will not reach a destination."""
         self._write(self._author.not_sent(self._now(), destination, instances, reason))
 
+    def study_deleted(self, instances: Instances, *, by_hand: bool) -> None:
+        """Instances of a study are removed: by the launcher, or by the node's own rules."""
+        person = self._launcher if by_hand else None
+        self._write(self._author.deleted(self._now(), instances, person))
+
     def admin_action(self, action: str, resource: str, study_uid: str = "") -> None:
         """The launcher did by hand what the node would have done otherwise."""
         self._write(

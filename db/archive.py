@@ -3,7 +3,8 @@
 A result appears under its name only when it is whole and on disk: temporary name, fsync, rename,
 fsync of the folder. A received file counts as stored when its row is committed, whatever stands
 under its name before: see docs/adr/0001-durable-receive.md. What a crash leaves behind bears the
-suffix ``.part`` and is swept at start.
+suffix ``.part`` and is swept at start. A file that is to go leaves its name for the folder
+``purged/`` first: see ``db.retention``.
 """
 
 from __future__ import annotations
@@ -24,7 +25,11 @@ from db.errors import InvalidUID
 PARTIAL_SUFFIX = ".part"
 # Leading zeros break PS3.5 section 9.1, but devices write them and they make no path unsafe.
 _UID = re.compile(r"[0-9]+(\.[0-9]+)*")
-_STALE_SECONDS = 3600.0
+STALE_SECONDS = 3600.0
+"""What is older and belongs to nobody was left behind by a crash."""
+
+_SHARD_LETTERS = 2
+_SLASH = "~"  # stands for it in the name of a file that is to go
 
 
 def checked_uid(value: str, name: str) -> str:
@@ -84,6 +89,7 @@ class Archive:
         self.root = data_dir
         self.root.mkdir(parents=True, exist_ok=True)
         self._spool = self.root / "spool"
+        self._purged = self.root / "purged"
 
     def instance_path(self, study_uid: str, sop_instance_uid: str) -> str:
         """Relative path of a received instance.
@@ -235,7 +241,7 @@ class Archive:
 
     def sweep(self) -> int:
         """Remove what crashes left half-written over an hour ago; return how many files."""
-        stale = time.time() - _STALE_SECONDS
+        stale = time.time() - STALE_SECONDS
         swept = 0
         for partial in self._spool.glob(f"*{PARTIAL_SUFFIX}"):
             with suppress(FileNotFoundError):  # published by another process meanwhile
@@ -243,6 +249,96 @@ class Archive:
                     partial.unlink()
                     swept += 1
         return swept
+
+    def retire(self, paths: Iterable[str]) -> None:
+        """Move files to where ``erase`` removes them and ``reinstate`` puts them back; durably.
+
+        Only for whoever holds their rows. What is not there is passed over.
+
+        Raises
+        ------
+        OSError
+            The disk refuses, or the archive is away; some files may have been moved.
+        """
+        if not (self.root / "archive").is_dir():
+            raise FileNotFoundError(errno.ENOENT, "the archive is away")
+        self._make_folder(self._purged)
+        folders: dict[Path, None] = {}
+        for path in paths:
+            file = self.full_path(path)
+            with suppress(FileNotFoundError):
+                file.rename(self.retired_path(path))
+            folders[file.parent] = None
+        # One transaction of the file system's journal has both ends of a rename.
+        _fsync_folder(self._purged)
+        for folder in folders:
+            if len(folder.name) > _SHARD_LETTERS:  # those that are shared stay
+                with suppress(OSError):  # something new is in it
+                    folder.rmdir()
+
+    def retired(self) -> list[str]:
+        """Paths of the files that wait to be erased."""
+        try:
+            return sorted(each.name.replace(_SLASH, "/") for each in self._purged.iterdir())
+        except FileNotFoundError:
+            return []
+
+    def retired_path(self, path: str) -> Path:
+        """Where a file stands while it waits to be erased."""
+        return self._purged / path.replace("/", _SLASH)
+
+    def reinstate(self, path: str) -> None:
+        """Put a file back under its name, unless another has it.
+
+        Raises
+        ------
+        OSError
+            The disk refuses.
+        """
+        if self.full_path(path).exists():
+            self.erase(path)
+            return
+        self._make_folder(self.full_path(path).parent)
+        self.retired_path(path).rename(self.full_path(path))
+        _fsync_folder(self.full_path(path).parent)
+
+    def set_aside(self, path: str, changed_before: float = float("inf")) -> bool:
+        """Move a file to ``orphans/``; False if it is gone or was changed since that time.
+
+        Raises
+        ------
+        OSError
+            The disk refuses.
+        """
+        file, aside = self.full_path(path), self.root / "orphans"
+        self._make_folder(aside)
+        with suppress(FileNotFoundError), _locked(file.parent):  # from ``settle``
+            if file.stat().st_mtime < changed_before:
+                file.rename(aside / path.replace("/", _SLASH))
+                _fsync_folder(aside)
+                return True
+        return False
+
+    def files(self, folder: str, changed_before: float = float("inf")) -> Iterator[str]:
+        """Paths of the files below a folder that were last changed before a time."""
+        for at, _, names in os.walk(self.root / folder):
+            for name in names:
+                file = Path(at, name)
+                with suppress(FileNotFoundError):  # removed meanwhile
+                    if file.stat().st_mtime < changed_before:
+                        yield str(file.relative_to(self.root))
+
+    def usage(self, folder: str) -> tuple[int, int]:
+        """How many files are below a folder, and their bytes."""
+        sizes = []
+        for path in self.files(folder):
+            with suppress(FileNotFoundError):
+                sizes.append(self.full_path(path).stat().st_size)
+        return len(sizes), sum(sizes)
+
+    def erase(self, path: str) -> None:
+        """Remove a file that is to go."""
+        self.retired_path(path).unlink(missing_ok=True)
 
     def _make_folder(self, folder: Path) -> None:
         if folder.is_dir():
@@ -257,7 +353,7 @@ class Archive:
 
 def _shard(study_uid: str) -> str:
     """Two hexadecimal digits, so that no folder grows to hundreds of thousands of entries."""
-    return hashlib.sha256(study_uid.encode("ascii")).hexdigest()[:2]
+    return hashlib.sha256(study_uid.encode("ascii")).hexdigest()[:_SHARD_LETTERS]
 
 
 def _second_name(partial: Path) -> Path:

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
-from sqlalchemy import ColumnElement, Connection, and_, insert, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, and_, func, insert, or_, select, tuple_, update
 
 from db.engine import insert_ignoring, now
 from db.errors import IllegalMove, LeaseLost, NotFound
 from db.retry import RetryPolicy
-from db.schema import JOB_MOVES, Instance, Job, JobInput, JobState
+from db.schema import JOB_MOVES, Instance, InstanceState, Job, JobInput, JobState
 from db.studies import StoredInstance
 
 ROUTINE, UNDECIDED, URGENT = 0, 5, 10
@@ -327,8 +327,16 @@ def retry(connection: Connection, job_id: int) -> None:
     Raises
     ------
     NotFound, IllegalMove
-        No such job, or it is in another state.
+        No such job, or it is in another state, or images that it reads are not here any more.
     """
+    gone = connection.execute(
+        select(func.count())
+        .select_from(JobInput)
+        .join(Instance, Instance.sop_instance_uid == JobInput.sop_instance_uid)
+        .where(JobInput.job_id == job_id, Instance.state != InstanceState.STORED)
+    ).scalar_one()
+    if gone:
+        raise IllegalMove(f"job {job_id} cannot be read again: {gone} of its images are not here")
     values: dict[str, object] = {
         "run_at": now(connection),
         "attempts": 0,

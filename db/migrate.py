@@ -51,6 +51,12 @@ def upgrade(database: Database, target: str = "head") -> None:
         command.upgrade(config, target)
 
 
+def revisions() -> list[str]:
+    """Every schema revision that this program knows, oldest first."""
+    script = ScriptDirectory(str(_SCRIPTS))
+    return [each.revision for each in script.walk_revisions()][::-1]
+
+
 def revision(connection: Connection) -> str | None:
     """Schema revision of the database, None if it is empty."""
     return MigrationContext.configure(connection).get_current_revision()

@@ -16,7 +16,17 @@ from db.errors import NotFound
 from db.jobs import Claim
 from db.lease import Leased
 from db.retry import RetryPolicy
-from db.schema import Delivery, DeliveryForm, DeliveryState, Job, JobState, Result
+from db.schema import (
+    Delivery,
+    DeliveryForm,
+    DeliveryState,
+    Instance,
+    InstanceState,
+    Job,
+    JobInput,
+    JobState,
+    Result,
+)
 
 _ASK_AFTER_SECONDS = 1.0  # so that what was sent together is asked about together
 
@@ -349,7 +359,8 @@ def delivered_before(
 ) -> list[str]:
     """Archive paths of what the same model's last reading of this study brought to destinations.
 
-    Only these ``kinds`` in this ``style``, in the form that was taken, each once.
+    Only these ``kinds`` in this ``style``, in the form that was taken, each once. Nothing if an
+    image that it read is not here any more: the next reading does not hold what that one did.
     """
     last = (
         select(func.max(Job.id))
@@ -361,10 +372,16 @@ def delivered_before(
         )
         .scalar_subquery()
     )
+    read_missing = (
+        select(JobInput)
+        .join(Instance, Instance.sop_instance_uid == JobInput.sop_instance_uid)
+        .where(JobInput.job_id == last, Instance.state != InstanceState.STORED)
+        .exists()
+    )
     rows = connection.execute(
         select(Result.path)
         .join(Delivery, Delivery.result_id == Result.id)
-        .where(Result.job_id == last, Result.kind.in_(kinds), Result.style == style)
+        .where(Result.job_id == last, Result.kind.in_(kinds), Result.style == style, ~read_missing)
         .group_by(Result.id, Result.path)
         .order_by(Result.id)
     )

@@ -17,14 +17,16 @@ from db.schema import (
     Delivery,
     DeliveryState,
     Instance,
+    InstanceState,
     Job,
     JobState,
     Outage,
+    WAITING,
     Result,
 )
 from db.stats import iso
 
-_ON_THE_WAY = (DeliveryState.PENDING, DeliveryState.SENDING)
+_STORED = Instance.state == InstanceState.STORED
 _HOUR = 3600.0
 _WINDOW_HOURS = 24.0
 
@@ -36,7 +38,7 @@ class Stored:
     Attributes
     ----------
     instances, instance_bytes
-        What was received.
+        What was received and is here.
     result_bytes
         What was made of it.
     bytes_per_hour
@@ -54,7 +56,11 @@ def stored(connection: Connection) -> Stored:
     """How much there is, and how fast more comes."""
     moment = now(connection)
     total = connection.execute(
-        select(func.count(), func.sum(Instance.size), func.min(Instance.received_at))
+        select(
+            func.count().filter(_STORED),
+            func.sum(Instance.size).filter(_STORED),
+            func.min(Instance.received_at),
+        )
     ).one()
     recent = connection.execute(
         select(func.sum(Instance.size)).where(Instance.received_at > moment - _WINDOW_HOURS * _HOUR)
@@ -67,6 +73,16 @@ def stored(connection: Connection) -> Stored:
         result_bytes=int(results or 0),
         bytes_per_hour=float(recent or 0) / min(max(age, 1.0), _WINDOW_HOURS),
     )
+
+
+def kept(connection: Connection) -> dict[str, dict[str, int]]:
+    """What the rows say of received images by their state, and of results; files and bytes."""
+    totals = select(Instance.state, func.count(), func.sum(Instance.size)).group_by(Instance.state)
+    shown = {str(state): {"files": 0, "bytes": 0} for state in InstanceState}
+    for state, count, size in connection.execute(totals):
+        shown[state] = {"files": count, "bytes": int(size)}
+    count, size = connection.execute(select(func.count(), func.sum(Result.size))).one()
+    return shown | {"results": {"files": count, "bytes": int(size or 0)}}
 
 
 def jobs(connection: Connection) -> dict[str, int]:
@@ -89,7 +105,7 @@ def destinations(connection: Connection, known: Collection[str]) -> list[dict[st
     known
         Those in the settings; others are listed if something waits for them, which nobody takes.
     """
-    waiting = _per_destination(connection, Delivery.state.in_(_ON_THE_WAY))
+    waiting = _per_destination(connection, Delivery.state.in_(WAITING))
     held = _per_destination(connection, Delivery.state == DeliveryState.HELD)
     uncommitted = _per_destination(connection, Delivery.commit_at.is_not(None))
     away = {row.destination: row for row in connection.execute(select(Outage))}

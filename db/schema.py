@@ -6,6 +6,7 @@ Patient data has no column here: it stays in the archived files.
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
@@ -17,6 +18,7 @@ from sqlalchemy import (
     String,
     Text,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -60,6 +62,10 @@ class DeliveryState(StrEnum):
 
 
 AT_DESTINATION = (DeliveryState.SENT, DeliveryState.COMMITTED)
+"""The destination has the result."""
+
+WAITING = (DeliveryState.PENDING, DeliveryState.SENDING)
+"""The destination gets the result without anybody's help."""
 
 DELIVERY_MOVES: dict[DeliveryState, frozenset[DeliveryState]] = {
     # Committed from there: the report came when it was given up already.
@@ -78,11 +84,27 @@ DELIVERY_MOVES: dict[DeliveryState, frozenset[DeliveryState]] = {
         {DeliveryState.COMMITTED, DeliveryState.PENDING, DeliveryState.DEAD}
     ),
     DeliveryState.COMMITTED: frozenset(),
-    DeliveryState.HELD: frozenset(
-        {DeliveryState.PENDING}
-    ),  # to be looked at again; by hand, at once
+    DeliveryState.HELD: frozenset({DeliveryState.PENDING}),  # looked at again; by hand, at once
     DeliveryState.DEAD: frozenset({DeliveryState.PENDING}),  # by hand
     DeliveryState.REFUSED: frozenset({DeliveryState.PENDING}),  # by hand
+}
+
+
+class InstanceState(StrEnum):
+    """Whether the file of a received instance is here; see ``INSTANCE_MOVES``."""
+
+    STORED = "stored"
+    PURGED = "purged"
+    """Retention removed it; see ``db.retention``."""
+    LOST = "lost"
+    """It was found missing or damaged; see ``db.orphans``."""
+
+
+INSTANCE_MOVES: dict[InstanceState, frozenset[InstanceState]] = {
+    InstanceState.STORED: frozenset({InstanceState.PURGED, InstanceState.LOST}),
+    # Back to stored: it was sent again, and is taken as new.
+    InstanceState.PURGED: frozenset({InstanceState.STORED}),
+    InstanceState.LOST: frozenset({InstanceState.STORED}),
 }
 
 
@@ -90,25 +112,40 @@ class Base(DeclarativeBase):
     """Declarative base; its metadata is what the migrations must produce."""
 
 
+def _where(condition: str) -> dict[str, Any]:
+    """Options of an index that holds some rows alone."""
+    return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
+
+
 class Study(Base):
     """A study that has at least one instance here.
 
     ``due_at`` is the one truth about completion: arriving instances push it out, the release of an
     association pulls it in, and taking the study for reading clears it. ``last_received_at`` moves
-    with it, so it may be some seconds old.
+    with it, so it may be some seconds old. ``purged_at`` is set while all that it had is purged.
     """
 
     __tablename__ = "study"
-    __table_args__ = (Index("ix_study_due_at", "due_at"),)
+    __table_args__ = (
+        Index("ix_study_due_at", "due_at"),
+        # Two, so that what asks for the oldest study of a kind need not pass over the other kind.
+        Index("ix_study_kept", "last_received_at", **_where("purged_at is null")),
+        Index("ix_study_purged", "last_received_at", **_where("purged_at is not null")),
+    )
 
     study_uid: Mapped[str] = mapped_column(UID, primary_key=True)
     first_received_at: Mapped[float] = mapped_column(Double)
     last_received_at: Mapped[float] = mapped_column(Double)
     due_at: Mapped[float | None] = mapped_column(Double)
+    purged_at: Mapped[float | None] = mapped_column(Double)
 
 
 class Instance(Base):
-    """One stored SOP instance; ``path`` is relative to the data folder."""
+    """One received SOP instance; ``path`` is relative to the data folder.
+
+    Its row outlives its file: what a job read, and what a late image has lost for company, stays
+    known as long as the study's results are.
+    """
 
     __tablename__ = "instance"
     __table_args__ = (Index("ix_instance_study_uid", "study_uid"),)
@@ -125,6 +162,7 @@ class Instance(Base):
     path: Mapped[str] = mapped_column(String(255))
     calling_ae: Mapped[str] = mapped_column(String(16))
     received_at: Mapped[float] = mapped_column(Double)
+    state: Mapped[str] = mapped_column(String(16), server_default=InstanceState.STORED)
 
 
 class Job(Base):
@@ -164,6 +202,7 @@ class JobInput(Base):
     """The instances a job reads."""
 
     __tablename__ = "job_input"
+    __table_args__ = (Index("ix_job_input_sop_instance_uid", "sop_instance_uid"),)
 
     job_id: Mapped[int] = mapped_column(ForeignKey("job.id"), primary_key=True)
     sop_instance_uid: Mapped[str] = mapped_column(
@@ -205,6 +244,7 @@ class Delivery(Base):
         Index("ix_delivery_claim", "state", "destination", "run_at"),
         Index("ix_delivery_commit_at", "destination", "commit_at"),
         Index("ix_delivery_transaction_uid", "transaction_uid"),
+        Index("ix_delivery_result_id", "result_id"),
     )
 
     id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
@@ -245,6 +285,7 @@ class DeliveryForm(Base):
     """The objects as which a delivery may be sent: the one of the lowest rank that is accepted."""
 
     __tablename__ = "delivery_form"
+    __table_args__ = (Index("ix_delivery_form_result_id", "result_id"),)
 
     delivery_id: Mapped[int] = mapped_column(ForeignKey("delivery.id"), primary_key=True)
     rank: Mapped[int] = mapped_column(Integer, primary_key=True)

@@ -7,9 +7,19 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, func, select
 
+from db import studies as arrivals
 from db.engine import now
 from db.errors import NotFound
-from db.schema import AT_DESTINATION, Delivery, Instance, Job, JobInput, Result, Study
+from db.schema import (
+    AT_DESTINATION,
+    Delivery,
+    Instance,
+    InstanceState,
+    Job,
+    JobInput,
+    Result,
+    Study,
+)
 
 
 def jobs(
@@ -153,8 +163,9 @@ def _commitment(row: Any) -> str | None:
 
 
 def _study(connection: Connection, row: Row[Any]) -> dict[str, Any]:
+    missing = arrivals.missing(connection, row.study_uid)
     per_modality = connection.execute(
-        select(Instance.modality, func.count())
+        select(Instance.modality, func.count().filter(arrivals.STORED))
         .where(Instance.study_uid == row.study_uid, Instance.own.is_(False))
         .group_by(Instance.modality)
         .order_by(Instance.modality)
@@ -164,6 +175,8 @@ def _study(connection: Connection, row: Row[Any]) -> dict[str, Any]:
         "state": _study_state(connection, row),
         "modalities": [modality for modality, _ in per_modality],
         "instances": sum(count for _, count in per_modality),
+        "purged": missing[InstanceState.PURGED],
+        "lost": missing[InstanceState.LOST],
         "first_received_at": iso(row.first_received_at),
         "last_received_at": iso(row.last_received_at),
         "due_at": iso(row.due_at),
@@ -172,5 +185,5 @@ def _study(connection: Connection, row: Row[Any]) -> dict[str, Any]:
 
 def _study_state(connection: Connection, row: Row[Any]) -> str:
     if row.due_at is None:
-        return "routed"
+        return "routed" if row.purged_at is None else "purged"
     return "due" if row.due_at <= now(connection) else "waiting"

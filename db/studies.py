@@ -16,7 +16,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from db.driver import Driver, Step
 from db.engine import driver_of, now, server_clock
-from db.schema import Instance, Result, Study
+from db.schema import Instance, InstanceState, Result, Study
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +41,8 @@ class StoredInstance:
 _SLACK = 0.1
 
 _INSTANCE_FIELDS = [getattr(Instance, name) for name in StoredInstance.__dataclass_fields__]
+STORED = Instance.state == InstanceState.STORED
+"""Condition: the file is here."""
 
 
 @dataclass(frozen=True)
@@ -68,9 +70,9 @@ class Arriving:
 
 
 def stored(connection: Connection, sop_instance_uid: str) -> StoredInstance | None:
-    """Return what is recorded under a SOP Instance UID."""
+    """Return what is stored under a SOP Instance UID; None of what is purged or lost."""
     row = connection.execute(
-        select(*_INSTANCE_FIELDS).where(Instance.sop_instance_uid == sop_instance_uid)
+        select(*_INSTANCE_FIELDS).where(Instance.sop_instance_uid == sop_instance_uid, STORED)
     ).one_or_none()
     return None if row is None else StoredInstance(**row._mapping)
 
@@ -92,20 +94,28 @@ def record_all(driver: Driver, arriving: Sequence[Arriving]) -> set[str]:
     driver
         In a writing transaction; the caller commits.
     arriving
-        What came. Instances that are known already keep their rows; those that this node made are
-        marked as its own, whatever their header says.
+        What came. Instances that are stored already keep their rows; those that are purged or lost
+        are taken as new. Those that this node made are marked as its own, whatever their header
+        says.
 
     Returns
     -------
     set
-        SOP Instance UIDs of those that were not known.
+        SOP Instance UIDs of those that were not stored.
     """
     ordered = sorted(arriving, key=lambda each: each.instance.sop_instance_uid)
     received_at, own = _clock_and_own(driver, ordered)
     ordered = [_owned(each) if each.instance.sop_instance_uid in own else each for each in ordered]
     touched = [Step(_study_upsert, values) for values in _touched(ordered, received_at)]
     inserted = [
-        Step(_instance_insert, {**vars(each.instance), "received_at": received_at})
+        Step(
+            _instance_upsert,
+            {
+                **vars(each.instance),
+                "received_at": received_at,
+                "state": InstanceState.STORED.value,
+            },
+        )
         for each in ordered
     ]
     rows = driver.run([*touched, *inserted])[len(touched) :]
@@ -156,7 +166,7 @@ def take(connection: Connection, study: DueStudy, instances_seen: int) -> bool:
     if not _leave_due(connection, study, None):
         return False
     count = select(func.count()).select_from(Instance)
-    of_others = (Instance.study_uid == study.study_uid, Instance.own.is_(False))
+    of_others = (Instance.study_uid == study.study_uid, Instance.own.is_(False), STORED)
     if connection.execute(count.where(*of_others)).scalar_one() == instances_seen:
         return True
     same = Study.study_uid == study.study_uid
@@ -165,13 +175,42 @@ def take(connection: Connection, study: DueStudy, instances_seen: int) -> bool:
 
 
 def instances(connection: Connection, study_uid: str) -> list[StoredInstance]:
-    """Instances of a study that did not come from this node, in order of their UIDs."""
+    """Stored instances of a study that did not come from this node, in order of their UIDs."""
     rows = connection.execute(
         select(*_INSTANCE_FIELDS)
-        .where(Instance.study_uid == study_uid, Instance.own.is_(False))
+        .where(Instance.study_uid == study_uid, Instance.own.is_(False), STORED)
         .order_by(Instance.sop_instance_uid)
     )
     return [StoredInstance(**row._mapping) for row in rows]
+
+
+def missing(connection: Connection, study_uid: str) -> dict[InstanceState, int]:
+    """How many instances of a study that did not come from this node are purged, and lost."""
+    rows = connection.execute(
+        select(Instance.state, func.count())
+        .where(Instance.study_uid == study_uid, Instance.own.is_(False), ~STORED)
+        .group_by(Instance.state)
+    )
+    return dict.fromkeys((InstanceState.PURGED, InstanceState.LOST), 0) | {
+        InstanceState(state): count for state, count in rows
+    }
+
+
+def lose(connection: Connection, sop_instance_uids: Iterable[str]) -> list[str]:
+    """Stored to lost; return those that were stored.
+
+    Sent again they are new, and their study is due.
+    """
+    lost = []
+    for uid in sorted(sop_instance_uids):
+        changed = connection.execute(
+            update(Instance)
+            .where(Instance.sop_instance_uid == uid, STORED)
+            .values(state=InstanceState.LOST)
+        )
+        if changed.rowcount:
+            lost.append(uid)
+    return lost
 
 
 def _leave_due(connection: Connection, study: DueStudy, due_at: float | None) -> bool:
@@ -208,6 +247,7 @@ def _touched(arriving: Sequence[Arriving], received_at: float) -> list[dict[str,
             "first_received_at": received_at,
             "last_received_at": received_at,
             "due_at": None if seconds is None else received_at + seconds * (1 + _SLACK),
+            "purged_at": None,
             "not_before": None if seconds is None else received_at + seconds,
         }
         for study_uid, seconds in sorted(quiet.items())
@@ -230,16 +270,27 @@ def _study_upsert(dialect: str) -> Executable:
     not_before = bindparam("not_before", type_=Double)
     return statement.on_conflict_do_update(
         index_elements=[Study.study_uid],
-        set_={"last_received_at": given.last_received_at, "due_at": given.due_at},
-        where=and_(
-            given.due_at.is_not(None), or_(Study.due_at.is_(None), Study.due_at < not_before)
+        set_={
+            "last_received_at": given.last_received_at,
+            "due_at": given.due_at,
+            "purged_at": given.purged_at,
+        },
+        # A purged study is not due, so an instance of our own does not take that from it.
+        where=or_(
+            Study.purged_at.is_not(None),
+            and_(given.due_at.is_not(None), or_(Study.due_at.is_(None), Study.due_at < not_before)),
         ),
     )
 
 
-def _instance_insert(dialect: str) -> Executable:
+def _instance_upsert(dialect: str) -> Executable:
     statement: postgresql.Insert = _insert(dialect)(Instance.__table__)
-    return statement.on_conflict_do_nothing().returning(Instance.sop_instance_uid)
+    given = statement.excluded
+    return statement.on_conflict_do_update(
+        index_elements=[Instance.sop_instance_uid],
+        set_={each.name: each for each in given if not each.primary_key},
+        where=Instance.state != given.state,
+    ).returning(Instance.sop_instance_uid)
 
 
 def _insert(dialect: str) -> Any:

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Row, select
 
 from db.archive import Archive
 from db.commitment import Claimed, Reference
-from db.schema import Instance
+from db.schema import Instance, InstanceState
 
 PUSH_MODEL = "1.2.840.10008.1.20.1"  # PS3.4 Annex J.3: the SOP class ...
 PUSH_MODEL_INSTANCE = "1.2.840.10008.1.20.1.1"  # ... and its one, well-known instance
@@ -33,9 +33,9 @@ class Failure(IntEnum):
     """Why an instance is not committed (PS3.3 section C.14.1.1)."""
 
     PROCESSING_FAILURE = 0x0110
-    """Its row is here and its file cannot be read, or two data sets came under its UID."""
+    """Its file is lost or cannot be read, or two data sets came under its UID."""
     NO_SUCH_INSTANCE = 0x0112
-    """It was never stored here."""
+    """It was never stored here, or has been purged since."""
     CLASS_CONFLICT = 0x0119
     """It is stored here under another SOP class."""
     DUPLICATE_TRANSACTION = 0x0131
@@ -81,12 +81,16 @@ def taken(status: int) -> bool:
     return status in (0x0000, 0x0001, 0x0107, 0x0116) or status >> 12 == 0xB
 
 
-def _stored(connection: Connection, uids: Iterable[str]) -> Iterable[Row[str, str, str, int]]:
+def _stored(connection: Connection, uids: Iterable[str]) -> Iterable[Row[str, str, str, int, str]]:
     rest = iter(uids)
     while chunk := list(islice(rest, _CHUNK)):
         yield from connection.execute(
             select(
-                Instance.sop_instance_uid, Instance.sop_class_uid, Instance.path, Instance.size
+                Instance.sop_instance_uid,
+                Instance.sop_class_uid,
+                Instance.path,
+                Instance.size,
+                Instance.state,
             ).where(Instance.sop_instance_uid.in_(chunk))
         )
 
@@ -94,14 +98,14 @@ def _stored(connection: Connection, uids: Iterable[str]) -> Iterable[Row[str, st
 def _judge(
     archive: Archive,
     reference: Reference,
-    row: Row[str, str, str, int] | None,
+    row: Row[str, str, str, int, str] | None,
     disputed: set[str],
 ) -> Failure | None:
-    if row is None:
+    if row is None or row.state == InstanceState.PURGED:
         return Failure.NO_SUCH_INSTANCE
     if row.sop_class_uid != reference.sop_class_uid:
         return Failure.CLASS_CONFLICT
-    if reference.sop_instance_uid in disputed:
+    if row.state == InstanceState.LOST or reference.sop_instance_uid in disputed:
         return Failure.PROCESSING_FAILURE
     try:
         whole = archive.full_path(row.path).stat().st_size == row.size

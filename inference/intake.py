@@ -11,6 +11,7 @@ from db import jobs, outbox, studies
 from db.archive import Archive
 from db.engine import Database
 from db.jobs import ModelRef
+from db.schema import InstanceState
 from db.studies import DueStudy, StoredInstance
 from inference import routing
 from inference.errors import ArchiveError, PixelError
@@ -24,6 +25,7 @@ from sr.reasons import Reason
 
 _log = structlog.get_logger(__name__)
 _AWAY_SECONDS = 30.0
+_LOST, _PURGED = InstanceState.LOST, InstanceState.PURGED
 
 
 class Intake:
@@ -55,13 +57,14 @@ class Intake:
         """Route one study; False if another worker has, or it has to wait."""
         with self._database.read() as connection:
             instances = studies.instances(connection, due.study_uid)
+            missing = studies.missing(connection, due.study_uid)
         try:
             headers = self._headers(instances)
         except ArchiveError as error:
             _log.error("study.postponed", study_uid=due.study_uid, reason=str(error))
             with self._database.write() as connection:
                 return studies.postpone(connection, due, _AWAY_SECONDS)
-        lost = _lost(len(instances) - len(headers))
+        lost = _not_here(len(instances) - len(headers) + missing[_LOST], missing[_PURGED])
         routes = self._routes(headers)
         if not self._record(due, instances, routes, lost):
             return False
@@ -72,7 +75,8 @@ class Intake:
                 model=ref.name,
                 images=len(routed.fitting),
                 reason=routed.reason,
-                unreadable=len(instances) - len(headers),
+                unreadable=len(instances) - len(headers) + missing[_LOST],
+                purged=missing[_PURGED],
             )
         return True
 
@@ -129,11 +133,18 @@ class Intake:
         return True
 
 
-def _lost(count: int) -> tuple[NotAssessed, ...]:
-    if not count:
-        return ()
-    reason = Reason("{count} archived file{s} cannot be read", count=count, s="s"[: count - 1])
-    return (NotAssessed(images=count, reason=reason),)
+def _not_here(lost: int, purged: int) -> tuple[NotAssessed, ...]:
+    """What is told of images that came and cannot be read: files gone bad, and retention."""
+    told = []
+    if lost:
+        reason = Reason("{count} archived file{s} cannot be read", count=lost, s="s"[: lost - 1])
+        told.append(NotAssessed(images=lost, reason=reason))
+    if purged:
+        reason = Reason(
+            "{count} archived file{s} had been deleted before", count=purged, s="s"[: purged - 1]
+        )
+        told.append(NotAssessed(images=purged, reason=reason))
+    return tuple(told)
 
 
 def _why_not(routed: Routed, lost: Sequence[NotAssessed]) -> list[Reason]:

@@ -66,7 +66,7 @@ class Notices:
 
         What stands in the way of a notice is logged; it must not hold up the study.
         """
-        if not self._profiles or not skipped:
+        if not self._profiles or not skipped or not instances:
             return NOTHING
         try:
             return self._made(study_uid, instances, skipped)

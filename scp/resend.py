@@ -23,8 +23,8 @@ class Resent(Enum):
     """How an instance compares with the one stored under its UID."""
 
     IDENTICAL = "identical"
-    RESTORED = "restored"
-    """The row was there and its file was not; now it is."""
+    MISSING = "missing"
+    """The row is there and its file is not."""
     OTHER = "other"
 
 
@@ -38,16 +38,14 @@ def compare(
     OSError
         A file cannot be read.
     """
-    if known.transfer_syntax_uid != transfer_syntax:
-        return Resent.OTHER
     stored = archive.full_path(known.path)
     try:
-        same = _same_data_set(stored, received.path)
+        stored.stat()
+        same = known.transfer_syntax_uid == transfer_syntax and _same_data_set(
+            stored, received.path
+        )
     except FileNotFoundError:
-        received.sync()
-        archive.settle(received.path, known.path)
-        _log.warning("instance.restored", sop_instance_uid=known.sop_instance_uid)
-        return Resent.RESTORED
+        return Resent.MISSING
     return Resent.IDENTICAL if same else Resent.OTHER
 
 

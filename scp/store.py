@@ -285,6 +285,9 @@ class _Receiving:
             return Answer(
                 StoreStatus.UID_CONFLICT, "other bytes under a known UID; set aside in conflicts/"
             )
+        if found is resend.Resent.MISSING:
+            self._lose(known)
+            return self._keep(header)
         return self._success(header, found.value)
 
     def _success(self, header: Header, arrival: str) -> Answer:
@@ -304,6 +307,13 @@ class _Receiving:
     def _stored(self, sop_instance_uid: str) -> StoredInstance | None:
         with self._store.database.read() as connection:
             return studies.stored(connection, sop_instance_uid)
+
+    def _lose(self, known: StoredInstance) -> None:
+        """Say that a stored file is gone, so that what came is new and makes its study due."""
+        with self._store.database.write() as connection:
+            lost = studies.lose(connection, [known.sop_instance_uid])
+        if lost:  # else retention took it this moment
+            _log.error("instance.lost", sop_instance_uid=known.sop_instance_uid, path=known.path)
 
     def _instance(self, header: Header, path: str) -> StoredInstance:
         return StoredInstance(

@@ -21,6 +21,7 @@ from audit.trail import Trail
 from db.archive import Archive
 from db.errors import where
 from db.outbox import Alternative, Parcel
+from db.retention import Removed
 from db.schema import DeliveryState
 from delivery.destination import Failed, Refused, Sent
 from delivery.observer import Recorded
@@ -233,6 +234,40 @@ class DeliveryAudit:
             )
             for study_uid, of_study in by_study.items()
         ]
+
+
+class RetentionAudit:
+    """Is told what retention removes, before its files are erased.
+
+    Parameters
+    ----------
+    trail
+        Where to tell it.
+    archive
+        Where the files wait.
+    patient
+        Reads the Patient ID of one.
+    by_hand
+        Whether somebody asked for it.
+    """
+
+    def __init__(
+        self, trail: Trail, archive: Archive, patient: PatientOf, *, by_hand: bool = False
+    ) -> None:
+        self._trail = trail
+        self._archive = archive
+        self._patient = patient
+        self._by_hand = by_hand
+
+    def __call__(self, gone: Removed) -> None:
+        """Tell of a study."""
+        first = next(iter(gone.paths), None)
+        instances = Instances(
+            study_uid=gone.study_uid,
+            classes=gone.classes,
+            patient_id=self._patient(self._archive.retired_path(first)) if first else None,
+        )
+        self._trail.study_deleted(instances, by_hand=self._by_hand)
 
 
 def _peer(caller: Caller) -> Peer:

@@ -32,6 +32,8 @@ from pydantic_settings import (
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+from db.retention import Policy
+from scp.disk import MEGABYTE
 from scp.gate import PeerGate, PeerRule
 from scp.passcode import checked as checked_hash
 
@@ -55,6 +57,7 @@ def _checked_ae_title(value: str) -> str:
 AETitle = Annotated[str, AfterValidator(_checked_ae_title)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Seconds = Annotated[float, Field(ge=0, le=86_400)]
+Days = Annotated[float, Field(ge=0, le=36_500)]
 
 
 class _Section(BaseModel):
@@ -216,6 +219,30 @@ class Delivery(_Section):
     commitment_seconds: float = Field(default=86_400.0, ge=1, le=2_592_000)
 
 
+class Storage(_Section):
+    """``[storage]``: what is removed, and when; by default nothing ever is."""
+
+    source_days: Days = 0.0
+    delivered_days: Days = 0.0
+    purge_megabytes: int = Field(default=0, ge=0, le=100_000_000)
+    result_days: Days = 0.0
+
+    @model_validator(mode="after")
+    def _results_last(self) -> Storage:
+        if 0 < self.result_days < self.source_days:
+            raise ValueError("result_days: results are kept no shorter than source_days")
+        return self
+
+    def policy(self) -> Policy:
+        """What retention must know."""
+        return Policy(
+            source_days=self.source_days,
+            delivered_days=self.delivered_days,
+            mark_bytes=self.purge_megabytes * MEGABYTE,
+            result_days=self.result_days,
+        )
+
+
 class Models(_Section):
     """``[models]``: folders with model packages besides our own, and what not to run."""
 
@@ -319,6 +346,7 @@ class Settings(BaseSettings):
     study: Study = Study()
     worker: Worker = Worker()
     delivery: Delivery = Delivery()
+    storage: Storage = Storage()
     models: Models = Models()
     log: Log = Log()
     audit: AuditSection = AuditSection()
@@ -352,6 +380,16 @@ class Settings(BaseSettings):
             self.gate()
         except ValueError as error:
             raise ValueError(f"peer: {error}") from error
+        return self
+
+    @model_validator(mode="after")
+    def _purged_before_refused(self) -> Settings:
+        purge, refuse = self.storage.purge_megabytes, self.node.free_megabytes
+        if 0 < purge <= refuse:
+            raise ValueError(
+                f"storage.purge_megabytes: must be more than node.free_megabytes ({refuse}), "
+                "or images are refused first"
+            )
         return self
 
     @model_validator(mode="after")

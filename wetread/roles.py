@@ -1,4 +1,4 @@
-"""What each process does: receive, work, deliver. Each runs until it is told to stop.
+"""What each process does: receive, work, deliver, tidy. Each runs until it is told to stop.
 
 Each role imports only what it needs: the receiver loads no model runtime.
 """
@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from types import FrameType
 
 import structlog
@@ -21,6 +22,8 @@ from audit.trail import NO_TRAIL, Trail
 from db import migrate
 from db.archive import Archive
 from db.engine import Database
+from db.errors import where
+from db.retention import Retention
 from db.retry import RetryPolicy
 from scp.settings import ReceiverSettings
 from wetread import log
@@ -29,6 +32,7 @@ from wetread.trails import role_trail
 
 SUPERVISED = "WETREAD_SUPERVISED"
 READY = "ready"
+_LOOK_SECONDS = 10.0  # between two looks for what may be removed
 
 _log = structlog.get_logger(__name__)
 
@@ -180,10 +184,25 @@ def deliver(settings: Settings, stop: threading.Event, trail: Trail = NO_TRAIL) 
         thread.join()
 
 
+def tidy(settings: Settings, stop: threading.Event, trail: Trail = NO_TRAIL) -> None:
+    """Remove what ``[storage]`` does not want kept."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    retention = open_retention(settings, open_database(settings), trail)
+    announce_ready()
+    while not stop.is_set():
+        try:
+            retention.run_once(stop)
+        except (OSError, SQLAlchemyError) as error:  # the disk or the database may be away
+            _log.error("retention.trouble", error=where(error))
+        stop.wait(_LOOK_SECONDS)
+
+
 ROLES: dict[str, Callable[[Settings, threading.Event, Trail], None]] = {
     "receive": receive,
     "work": work,
     "deliver": deliver,
+    "tidy": tidy,
 }
 
 
@@ -223,6 +242,23 @@ def open_database(settings: Settings) -> Database:
     database = Database(settings.database.url)
     migrate.upgrade(database)
     return database
+
+
+def open_retention(
+    settings: Settings, database: Database, trail: Trail, *, by_hand: bool = False
+) -> Retention:
+    """What removes the files that the settings do not keep, and tells the audit trail."""
+    from scp.disk import free_bytes
+    from wetread.auditing import RetentionAudit, patient_of
+
+    archive = Archive(settings.node.data_dir)
+    return Retention(
+        settings.storage.policy(),
+        database,
+        archive,
+        partial(free_bytes, settings.node.data_dir),
+        RetentionAudit(trail, archive, patient_of(settings), by_hand=by_hand),
+    )
 
 
 def receiver_settings(settings: Settings) -> ReceiverSettings:

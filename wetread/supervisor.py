@@ -76,6 +76,8 @@ class Supervisor:
         names = ["receive"] * settings.node.receivers + ["work"] * settings.worker.processes
         if settings.destination or any(each.host for each in settings.peer):
             names.append("deliver")
+        if settings.storage.policy().removes:
+            names.append("tidy")
         arguments = ["-c", str(config_file)] if config_file else []
         self._children = [
             _Child(name, [sys.executable, "-m", "wetread", name, *arguments]) for name in names

@@ -60,6 +60,12 @@ lease_seconds = 120
 batch = 32                        # results that are claimed at once
 commitment_seconds = 86400        # without a report for so long, a result is sent again
 
+[storage]                         # what is removed, and when; see docs/storage.md
+source_days = 0                   # images, this long after their study's last one; 0: never
+delivered_days = 0                # the same where every result has arrived; 0.04 is an hour
+purge_megabytes = 0               # with less free disk, the oldest studies' images; 0: never
+result_days = 0                   # results, and all that is known of the study; 0: never
+
 [models]
 folders = []                      # each holds model packages; our own are always there
 disabled = []                     # names of models not to run

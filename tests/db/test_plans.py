@@ -8,18 +8,30 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import pytest
 from sqlalchemy import Connection, event, text
 
 from bench.full_table import fill
-from db import commitment, confirmation, jobs, migrate, outbox, overview, stats, studies
+from db import (
+    commitment,
+    confirmation,
+    jobs,
+    migrate,
+    outbox,
+    overview,
+    retention,
+    stats,
+    studies,
+)
 from db.confirmation import Report
 from db.driver import Driver, Row, Step, _call
 from db.engine import Database, driver_of
 from db.jobs import ModelRef
 from db.outbox import Letter
+from db.retention import Rule
 from db.retry import RetryPolicy
 from db.studies import Arriving, DueStudy, StoredInstance
 
@@ -109,6 +121,11 @@ def arriving(study_uid: str) -> list[Arriving]:
     return [Arriving(instance, 1.0)]
 
 
+def retention_page(rule: Rule, connection: Connection, _study: str) -> object:
+    """The first look of a rule; nothing is that old."""
+    return connection.execute(retention._page(rule, 1.0, (-1.0, ""))).all()
+
+
 Ask = Callable[[Connection, str], object]
 RECEIVER: dict[str, Ask] = {
     "record": lambda connection, study: studies.record_all(driver_of(connection), arriving(study)),
@@ -142,7 +159,8 @@ COMMAND_LINE: dict[str, Ask] = {
     "show-study": lambda connection, study: stats.study(connection, study),
     "show-job": lambda connection, _: stats.job(connection, 1),
 }
-ALL = RECEIVER | WORKER | COURIER | COMMAND_LINE
+TIDY: dict[str, Ask] = {rule.value: partial(retention_page, rule) for rule in Rule}
+ALL = RECEIVER | WORKER | COURIER | COMMAND_LINE | TIDY
 
 
 @pytest.mark.parametrize("name", ALL)

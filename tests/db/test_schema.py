@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import text
+from sqlalchemy import Boolean, Column, Connection, MetaData, String, insert, text
 
 from db import migrate, outbox, stats
 from db.engine import Database
@@ -27,7 +27,7 @@ def test_migrations_give_the_tables_of_the_code(database: Database) -> None:
 def test_upgrade_again_does_nothing(database: Database) -> None:
     migrate.upgrade(database)
     with database.read() as connection:
-        assert migrate.revision(connection) == "0005"
+        assert migrate.revision(connection) == "0006"
 
 
 def test_a_newer_schema_is_refused(database: Database) -> None:
@@ -53,17 +53,63 @@ def test_unknown_study_and_job_are_named(database: Database) -> None:
 
 def test_a_failed_transaction_leaves_nothing(database: Database) -> None:
     with pytest.raises(RuntimeError), database.write() as connection:
-        connection.execute(text("insert into study values ('1.2', 1, 1, 1)"))
+        connection.execute(text("insert into study values ('1.2', 1, 1, 1, null)"))
         raise RuntimeError
     with database.read() as connection:
         assert stats.studies(connection) == []
 
 
-def test_roles_that_start_together_migrate_once(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path / 'wetread.db'}"
+def test_roles_that_start_together_migrate_once(empty_database: Database) -> None:
+    url = empty_database.engine.url.render_as_string(hide_password=False)
     program = f"from db import engine, migrate; migrate.upgrade(engine.Database({url!r}))"
     started = [subprocess.Popen([sys.executable, "-c", program]) for _ in range(3)]
     assert [process.wait() for process in started] == [0, 0, 0]
+
+
+def _fill(connection: Connection) -> dict[str, list[tuple[Any, ...]]]:
+    """Put a row into every table that there is; what each holds."""
+    metadata = MetaData()
+    metadata.reflect(connection)
+    rows: dict[str, list[tuple[Any, ...]]] = {}
+    for table in metadata.sorted_tables:
+        if table.name != "alembic_version":
+            values = {each.name: _value(each) for each in table.columns}
+            connection.execute(insert(table).values(values))
+            rows[table.name] = [tuple(values.values())]
+    return rows
+
+
+def _value(column: Column[Any]) -> Any:
+    """A value that is the same wherever it must be: in a key and in what refers to it."""
+    if isinstance(column.type, String):
+        return "1.2"
+    return False if isinstance(column.type, Boolean) else 1
+
+
+def _rows(connection: Connection, before: dict[str, list[tuple[Any, ...]]]) -> object:
+    """The same columns of the same tables, now."""
+    return {
+        name: [
+            tuple(row)[: len(rows[0])] for row in connection.execute(text(f"select * from {name}"))
+        ]
+        for name, rows in before.items()
+    }
+
+
+@pytest.mark.parametrize("earlier", migrate.revisions()[:-1])
+def test_every_earlier_schema_is_upgraded_with_its_data(
+    empty_database: Database, earlier: str
+) -> None:
+    migrate.upgrade(empty_database, earlier)
+    with empty_database.write() as connection:
+        before = _fill(connection)
+    migrate.upgrade(empty_database)
+    with empty_database.read() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
+        after = _rows(connection, before)
+        if empty_database.is_sqlite:
+            assert connection.execute(text("pragma foreign_key_check")).all() == []
+    assert after == before
 
 
 _BEFORE_PROFILES = """

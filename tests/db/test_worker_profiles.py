@@ -14,6 +14,7 @@ from pydicom.uid import BasicTextSRStorage, ComprehensiveSRStorage
 from db import jobs, outbox
 from db.engine import Database
 from db.outbox import Parcel
+from db.retention import Rule, take_out
 from db.retry import RetryPolicy
 from inference.addressing import Profile
 from sr.identity import Kind
@@ -131,6 +132,26 @@ def test_a_study_that_grew_gets_reports_that_name_their_own_predecessor(node: No
             }
             assert replaced < before
             assert len(replaced) == 2
+
+
+def test_a_late_image_of_a_purged_study_is_read_alone_and_says_so(node: Node) -> None:
+    """Its report does not hold what the first one did, so it must not replace it."""
+    node.receive(image(number=1), image(number=2))
+    worker = node.worker(profiles=(ENGLISH,))
+    read_all(worker)
+    deliver(node, "pacs")
+    taken_out = take_out(node.database, node.archive, STUDY, Rule.AGE)
+    assert taken_out is not None
+    node.receive(image(number=3))
+    read_all(worker)
+    first, second = node.jobs()
+    assert (first["inputs"], second["inputs"]) == (
+        [f"{STUDY}.1.1", f"{STUDY}.1.2"],
+        [f"{STUDY}.1.3"],
+    )
+    report = report_of(node, second)
+    assert "PredecessorDocumentsSequence" not in report
+    assert any("2 archived files had been deleted before" in each for each in texts(report))
 
 
 def test_an_overlay_goes_once_to_each_destination_from_whatever_job(node: Node) -> None:

@@ -25,7 +25,9 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     StorageCommitmentPushModel,
     Verification,
 )
+from sqlalchemy import text
 
+from db import stats
 from dimse.command import encode
 from scp.access import Admitted, Caller
 from scp.header import Header
@@ -353,9 +355,15 @@ def test_a_stored_file_that_is_missing_is_restored(node: ReceivingNode) -> None:
         assert peer.store(sent) == 0
         (file,) = (node.folder / "data" / "archive").rglob("*.dcm")
         file.unlink()
+        with node.database.write() as connection:  # it was routed meanwhile
+            connection.execute(text("update study set due_at = null"))
         assert peer.store(sent) == 0
         assert file.read_bytes().endswith(bytes(sent.data_set))
         peer.release()
+    with node.database.read() as connection:
+        (study,) = stats.studies(connection)
+    assert (study["instances"], study["lost"]) == (1, 0)
+    assert study["due_at"] is not None  # what was read without it is read again
 
 
 def test_a_conflict_is_answered_and_set_aside_once(node: ReceivingNode) -> None:

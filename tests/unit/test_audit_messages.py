@@ -43,6 +43,8 @@ EVERY: dict[str, Callable[[], Message]] = {
     "refused connection": lambda: NODE.refused_connection(AT, "192.0.2.7", "no shared cipher"),
     "restricted": lambda: NODE.restricted(AT, CONSOLE, "SOP class is not allowed"),
     "admin": lambda: NODE.admin_action(AT, PERSON, "job 7 cancelled", "wetread:job:7", "1.2.3"),
+    "purged": lambda: NODE.deleted(AT, STUDY, None),
+    "purged by hand": lambda: NODE.deleted(AT, STUDY, PERSON),
     "lost": lambda: NODE.lost(AT, 12, "file:///spool"),
 }
 
@@ -76,6 +78,8 @@ def test_each_message_is_valid(name: str) -> None:
         ("refused connection", "Node Authentication", "E", "8"),
         ("restricted", "Use of Restricted Function", "E", "8"),
         ("admin", "Use of Restricted Function", "E", "0"),
+        ("purged", "DICOM Study Deleted", "D", "0"),
+        ("purged by hand", "DICOM Study Deleted", "D", "0"),
         ("lost", "Audit Recording Stopped", "E", "12"),
     ],
 )
@@ -115,6 +119,19 @@ def test_a_transfer_names_both_sides_the_study_and_the_patient() -> None:
         ("AETITLES=WETREAD", "Source Role ID"),
         ("AETITLES=PACS", "Destination Role ID"),
     ]
+
+
+def test_a_deletion_names_who_asked_for_it_and_the_study() -> None:
+    for name, asking in (("purged", "host:receive:17"), ("purged by hand", "root@host")):
+        root = checked(EVERY[name]().xml())
+        asked = [
+            each.get("UserID")
+            for each in root.findall("ActiveParticipant")
+            if each.get("UserIsRequestor") == "true"
+        ]
+        assert asked == [asking]
+        assert objects(root) == {"Study Instance UID": "1.2.3", "Patient Number": "P-7"}
+        assert classes(root) == {"1.2.840.10008.5.1.4.1.1.2": 28}
 
 
 def test_without_a_patient_id_no_patient_is_named() -> None:

@@ -134,8 +134,8 @@ JOB_KEYS = {
     "created_at", "started_at", "finished_at",
 }  # fmt: skip
 STUDY_KEYS = {
-    "study_uid", "state", "modalities", "instances", "first_received_at", "last_received_at",
-    "due_at",
+    "study_uid", "state", "modalities", "instances", "purged", "lost", "first_received_at",
+    "last_received_at", "due_at",
 }  # fmt: skip
 
 

@@ -125,7 +125,9 @@ def test_compose_accepts_its_file() -> None:
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert set(done.stdout.split()) == {"postgres", "receive", "work", "deliver", "orthanc"}
+    assert set(done.stdout.split()) == {
+        "postgres", "receive", "work", "deliver", "tidy", "orthanc",
+    }  # fmt: skip
 
 
 def test_the_image_copies_every_room_that_is_packaged() -> None:

@@ -19,6 +19,7 @@ from wetread.cli import (
     network,
     run_roles,
     status,
+    storage,
     studies,
     training,
 )
@@ -45,6 +46,7 @@ training.register(app)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(studies.app, name="studies")
 app.add_typer(commitments.app, name="commitments")
+app.add_typer(storage.app, name="storage")
 app.add_typer(models.app, name="models")
 app.add_typer(config.app, name="config")
 

@@ -1,4 +1,4 @@
-"""``wetread up|receive|work|deliver``: the processes of a node."""
+"""``wetread up|receive|work|deliver|tidy``: the processes of a node."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ def register(app: typer.Typer) -> None:
     app.command("receive")(receive)
     app.command("work")(work)
     app.command("deliver")(deliver)
+    app.command("tidy")(tidy)
 
 
 def up(config: ConfigOption = None) -> None:
@@ -63,6 +64,11 @@ def work(config: ConfigOption = None) -> None:
 def deliver(config: ConfigOption = None) -> None:
     """Run one courier: takes results to every destination, and reports storage commitment."""
     _run("deliver", config)
+
+
+def tidy(config: ConfigOption = None) -> None:
+    """Remove what the settings do not want kept, as long as it runs; see 'wetread storage'."""
+    _run("tidy", config)
 
 
 def _run(role: str, config: ConfigOption) -> None:

@@ -39,9 +39,9 @@ def status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
         show_json({"disk": disk, **counts, "destinations": places, "certificates": expiries})
         return
     typer.echo(f"disk         {_disk_line(disk)}")
-    typer.echo(f"archive      {disk['instances']} instances, {_size(disk['archive_bytes'])}")
-    typer.echo(f"results      {_size(disk['result_bytes'])}")
-    typer.echo(f"received     {_size(disk['received_bytes_per_hour'])} per hour")
+    typer.echo(f"archive      {disk['instances']} instances, {shown_size(disk['archive_bytes'])}")
+    typer.echo(f"results      {shown_size(disk['result_bytes'])}")
+    typer.echo(f"received     {shown_size(disk['received_bytes_per_hour'])} per hour")
     typer.echo(f"time left    {_time_left(disk['hours_left'])}")
     for name, states in counts.items():
         shown = ", ".join(f"{count} {state}" for state, count in states.items() if count)
@@ -105,7 +105,7 @@ def _destination_line(place: dict[str, Any]) -> str:
 
 
 def _disk_line(disk: dict[str, Any]) -> str:
-    free, mark = _size(disk["free_bytes"]), _size(disk["mark_bytes"])
+    free, mark = shown_size(disk["free_bytes"]), shown_size(disk["mark_bytes"])
     if disk["state"] == "off":
         return f"{free} free; images are taken until it is full"
     if disk["state"] == "low":
@@ -113,7 +113,8 @@ def _disk_line(disk: dict[str, Any]) -> str:
     return f"{free} free; images are refused below {mark}"
 
 
-def _size(count: float) -> str:
+def shown_size(count: float) -> str:
+    """A number of bytes, for people to read."""
     for unit, name in _UNITS:
         if count >= unit:
             return f"{count / unit:.1f} {name}"

@@ -13,7 +13,16 @@ from wetread.roles import open_database
 
 app = typer.Typer(no_args_is_help=True, help="The studies received: list, show.")
 
-_COLUMNS = ("study_uid", "state", "modalities", "instances", "last_received_at", "due_at")
+_COLUMNS = (
+    "study_uid",
+    "state",
+    "modalities",
+    "instances",
+    "purged",
+    "lost",
+    "last_received_at",
+    "due_at",
+)
 _JOB_COLUMNS = ("id", "state", "model", "model_version", "attempts", "finished_at", "reason")
 
 
@@ -25,7 +34,7 @@ def list_studies(
         int, typer.Option(min=1, max=10**6, help="At most this many, latest first.")
     ] = 1000,
 ) -> None:
-    """List studies, latest first: waiting for more images, due, or routed to the models."""
+    """List studies, latest first: waiting for more images, due, routed to the models, or purged."""
     database = open_database(load(config))
     with database.read() as connection:
         rows = stats.studies(connection, limit=limit)
@@ -48,7 +57,7 @@ def show_study(
     if as_json:
         show_json(row)
         return
-    show_fields(row, ("study_uid", "state", "modalities", "instances"))
+    show_fields(row, ("study_uid", "state", "modalities", "instances", "purged", "lost"))
     show_fields(row, ("first_received_at", "last_received_at", "due_at"))
     typer.echo()
     show_table(row["jobs"], _JOB_COLUMNS, "no jobs")
