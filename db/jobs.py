@@ -46,12 +46,13 @@ class Claim:
 
 
 @dataclass(frozen=True)
-class Buried:
-    """A job that was given up because no worker came back from it."""
+class Stranded:
+    """A running job that no worker came back from and that has no attempt left."""
 
     job_id: int
     study_uid: str
     model: ModelRef
+    attempt: int
 
 
 def input_digest(instances: Sequence[StoredInstance]) -> str:
@@ -101,16 +102,15 @@ def skip(
 
 
 def claimable(connection: Connection, models: Sequence[ModelRef]) -> bool:
-    """Whether a claim could find something: cheap, and takes no lock, so that idling is free."""
+    """Whether a claim could find something, or a lease ran out: cheap, and takes no lock."""
     moment = now(connection)
     found = connection.execute(
         select(Job.id)
         .where(
-            _of_models(models),
             or_(
-                and_(Job.state == JobState.QUEUED, Job.run_at <= moment),
-                and_(Job.state == JobState.RUNNING, Job.lease_until < moment),
-            ),
+                and_(Job.state == JobState.QUEUED, Job.run_at <= moment, _of_models(models)),
+                _expired(moment),
+            )
         )
         .limit(1)
     )
@@ -176,33 +176,50 @@ def claim(
     )
 
 
-def reclaim(connection: Connection, retry: RetryPolicy) -> list[Buried]:
-    """Take back jobs whose lease ran out: running to queued, or to dead if no attempt is left.
+def reclaim(connection: Connection, retry: RetryPolicy) -> None:
+    """Running to queued for jobs whose lease ran out, if they have an attempt left."""
+    moment = now(connection)
+    expired = (
+        select(Job.id)
+        .where(_expired(moment), Job.attempts < retry.attempts)
+        .with_for_update(skip_locked=True)
+    )
+    connection.execute(
+        update(Job)
+        .where(Job.id.in_(expired))
+        .values(state=JobState.QUEUED, reason=LEASE_LOST, run_at=moment, **_UNLEASED)
+    )
 
-    Returns
-    -------
-    list
-        Those that are dead now.
+
+def stranded(connection: Connection, retry: RetryPolicy) -> list[Stranded]:
+    """Return jobs whose lease ran out and that have no attempt left; ``bury`` ends them."""
+    rows = connection.execute(
+        select(Job.id, Job.study_uid, Job.model, Job.model_version, Job.attempts)
+        .where(_expired(now(connection)), Job.attempts >= retry.attempts)
+        .order_by(Job.id)
+    )
+    return [
+        Stranded(job_id, study_uid, ModelRef(name, version), attempts)
+        for job_id, study_uid, name, version, attempts in rows
+    ]
+
+
+def bury(connection: Connection, job: Stranded) -> None:
+    """Running to dead: one poison study must not take the workers with it one by one.
+
+    Raises
+    ------
+    LeaseLost
+        Another worker has buried it, or its own came back and renewed the lease.
     """
     moment = now(connection)
-    expired = connection.execute(
-        select(Job.id, Job.study_uid, Job.model, Job.model_version, Job.attempts)
-        .where(Job.state == JobState.RUNNING, Job.lease_until < moment)
-        .with_for_update(skip_locked=True)
-    ).all()
-    buried = []
-    for row in expired:
-        values: dict[str, object] = {
-            "state": JobState.QUEUED,
-            "reason": LEASE_LOST,
-            "run_at": moment,
-            **_UNLEASED,
-        }
-        if row.attempts >= retry.attempts:
-            values |= {"state": JobState.DEAD, "finished_at": moment}
-            buried.append(Buried(row.id, row.study_uid, ModelRef(row.model, row.model_version)))
-        connection.execute(update(Job).where(Job.id == row.id).values(**values))
-    return buried
+    buried = connection.execute(
+        update(Job)
+        .where(Job.id == job.job_id, _expired(moment), Job.attempts == job.attempt)
+        .values(state=JobState.DEAD, reason=LEASE_LOST, finished_at=moment, **_UNLEASED)
+    )
+    if buried.rowcount != 1:
+        raise LeaseLost(f"job {job.job_id} is no longer stranded")
 
 
 def inputs(connection: Connection, job_id: int) -> list[tuple[str, str]]:
@@ -281,7 +298,7 @@ def fail(connection: Connection, claim: Claim, reason: str, retry: RetryPolicy |
     """
     moment = now(connection)
     values: dict[str, object] = {"reason": reason, **_UNLEASED}
-    if retry is not None and claim.attempt < retry.attempts:
+    if retry is not None and not retry.exhausted(claim.attempt):
         state = JobState.QUEUED
         values |= {"state": state, "run_at": moment + retry.wait(claim.attempt)}
     else:
@@ -355,6 +372,10 @@ def state_of(connection: Connection, job_id: int) -> JobState:
 
 
 _UNLEASED: dict[str, object] = {"lease_owner": None, "lease_until": None}
+
+
+def _expired(moment: float) -> ColumnElement[bool]:
+    return and_(Job.state == JobState.RUNNING, Job.lease_until < moment)
 
 
 def _of_models(models: Sequence[ModelRef]) -> ColumnElement[bool]:

@@ -322,7 +322,24 @@ def test_leases_lost_too_often_end_in_dead(database: Database) -> None:
         claimed(database, lease=0.0)
         time.sleep(0.01)
     assert claim(database) is None
+    with database.write() as connection:
+        (lost,) = jobs.stranded(connection, RETRY)
+        jobs.bury(connection, lost)
     assert state(database, job_id) is JobState.DEAD
+    with pytest.raises(LeaseLost), database.write() as connection:
+        jobs.bury(connection, lost)
+
+
+def test_a_job_whose_worker_comes_back_in_time_is_not_buried(database: Database) -> None:
+    queue(database)
+    once = RetryPolicy(attempts=1, first_seconds=0.0, longest_seconds=0.0)
+    work = claimed(database, lease=-1.0)
+    with database.read() as connection:
+        (lost,) = jobs.stranded(connection, once)
+    with database.write() as connection:
+        jobs.renew(connection, work, 30)
+    with pytest.raises(LeaseLost), database.write() as connection:
+        jobs.bury(connection, lost)
 
 
 def test_renew_keeps_the_lease(database: Database) -> None:

@@ -120,6 +120,7 @@ WORKER: dict[str, Ask] = {
     "instances": lambda connection, study: studies.instances(connection, study),
     "claimable": lambda connection, _: jobs.claimable(connection, [MODEL]),
     "claim": lambda connection, _: jobs.claim(connection, "w", [MODEL], 30.0),
+    "stranded": lambda connection, _: jobs.stranded(connection, RETRY),
     "reclaim": lambda connection, _: jobs.reclaim(connection, RETRY),
     "inputs": lambda connection, _: jobs.inputs(connection, 1),
     "own": lambda connection, study: outbox.own_instance(connection, study),
