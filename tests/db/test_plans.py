@@ -17,12 +17,13 @@ from bench.full_table import fill
 from db import commitment, jobs, migrate, outbox, overview, stats, studies
 from db.driver import Driver, Row, Step, _call
 from db.engine import Database, driver_of
-from db.jobs import ModelRef
+from db.jobs import Claim, ModelRef
 from db.outbox import Letter
 from db.retry import RetryPolicy
 from db.studies import Arriving, DueStudy, StoredInstance
 
 MODEL = ModelRef("chest", "1")
+OTHER = ModelRef("head", "1")
 LETTER = Letter(destination="pacs", kind="sr", number=1, forms=("2.25.1",))
 RETRY = RetryPolicy(attempts=3, first_seconds=1.0, longest_seconds=1.0)
 # SQLite's plan of a new instance has a scan of job_input as well, which it skips: it would look for
@@ -68,6 +69,14 @@ def scans(
     database: Database, ask: Callable[[Connection, str], object], monkeypatch: Any
 ) -> list[str]:
     """Tables that are read in full where a study's UID is asked about; each as the plan says it."""
+    pattern = _SCAN[database.engine.dialect.name]
+    return [found for plan in plans(database, ask, monkeypatch) for found in pattern.findall(plan)]
+
+
+def plans(
+    database: Database, ask: Callable[[Connection, str], object], monkeypatch: Any
+) -> list[str]:
+    """The plan of each statement."""
     told: list[tuple[str, Any]] = []
 
     def on_execute(*given: Any) -> None:
@@ -89,13 +98,13 @@ def scans(
         ask(connection, study_uid)
         event.remove(connection, "before_cursor_execute", on_execute)
         explain = "explain query plan " if database.is_sqlite else "explain "
-        plans = [
+        told_plans = [
             "\n".join(str(row[-1]) for row in connection.exec_driver_sql(explain + asked, values))
             for asked, values in told
         ]
         transaction.rollback()
-    assert plans
-    return [found for plan in plans for found in _SCAN[connection.dialect.name].findall(plan)]
+    assert told_plans
+    return told_plans
 
 
 def arriving(study_uid: str) -> list[Arriving]:
@@ -105,6 +114,13 @@ def arriving(study_uid: str) -> list[Arriving]:
         path="x", calling_ae="CONSOLE",
     )  # fmt: skip
     return [Arriving(instance, 1.0)]
+
+
+def claim_of_one(connection: Connection) -> Claim:
+    connection.execute(text("update job set state = 'queued' where id = 1"))
+    claimed = jobs.claim(connection, "w", [MODEL], 30.0)
+    assert claimed is not None
+    return claimed
 
 
 Ask = Callable[[Connection, str], object]
@@ -120,7 +136,12 @@ WORKER: dict[str, Ask] = {
     "instances": lambda connection, study: studies.instances(connection, study),
     "claimable": lambda connection, _: jobs.claimable(connection, [MODEL]),
     "claim": lambda connection, _: jobs.claim(connection, "w", [MODEL], 30.0),
-    "stranded": lambda connection, _: jobs.stranded(connection, RETRY),
+    "claim-of-two": lambda connection, _: jobs.claim(connection, "w", [MODEL, OTHER], 30.0),
+    "claim-limited": lambda connection, _: jobs.claim(
+        connection, "w", [MODEL], 30.0, {"chest": 1}, overdue_first=True
+    ),
+    "finish": lambda connection, _: jobs.finish(connection, claim_of_one(connection)),
+    "stranded-jobs": lambda connection, _: jobs.stranded(connection, RETRY),
     "reclaim": lambda connection, _: jobs.reclaim(connection, RETRY),
     "inputs": lambda connection, _: jobs.inputs(connection, 1),
     "own": lambda connection, study: outbox.own_instance(connection, study),
@@ -145,6 +166,20 @@ def test_no_table_is_read_in_full(
     full: Database, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert scans(full, ALL[name], monkeypatch) == []
+
+
+@pytest.mark.parametrize("overdue", [False, True])
+def test_a_claim_neither_sorts_nor_reads_jobs_that_are_done(
+    full: Database, overdue: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ask(connection: Connection, _study: str) -> None:
+        connection.execute(text("update job set state = 'queued' where id < 1000"))
+        limits = {MODEL.name: 1}
+        assert jobs.claim(connection, "w", [MODEL], 30.0, limits, overdue_first=overdue)
+
+    plan = "\n".join(plans(full, ask, monkeypatch)[1:])
+    assert "ix_job_queued" in plan
+    assert not re.search(r"\bsort|TEMP B-TREE", plan, re.IGNORECASE)
 
 
 def test_a_table_that_is_read_in_full_is_noticed(
