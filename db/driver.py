@@ -26,7 +26,7 @@ class Step(NamedTuple):
     build
         Makes it, given the dialect's name; called once per database.
     values
-        Its parameters by name.
+        Its named parameters, but for values that the statement holds itself.
     """
 
     build: Callable[[str], Executable]
@@ -103,10 +103,12 @@ class _Statement:
         compiled: Any = statement.compile(dialect=dialect)
         self.text: str = compiled.string
         self._order: Sequence[str] | None = compiled.positiontup
+        self._own = {name: each for name, each in compiled.params.items() if each is not None}
 
     def parameters(self, values: Mapping[str, Any]) -> Any:
         """Values as the driver takes them: in order, or by name."""
-        return values if self._order is None else [values[name] for name in self._order]
+        given = {**self._own, **values}
+        return given if self._order is None else [given[name] for name in self._order]
 
 
 def _call(dialect: Dialect, step: Step) -> tuple[str, Any]:

@@ -5,13 +5,17 @@ Every function works inside the caller's transaction.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, and_, func, insert, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, and_, func, insert, select, update
 
-from db.engine import insert_ignoring, now
+from db import claims
+from db.driver import Driver, Step
+from db.engine import driver_of, insert_ignoring, now
 from db.errors import IllegalMove, LeaseLost, NotFound
 from db.retry import RetryPolicy
 from db.schema import JOB_MOVES, Instance, InstanceState, Job, JobInput, JobState
@@ -21,6 +25,21 @@ ROUTINE, UNDECIDED, URGENT = 0, 5, 10
 """Priorities of jobs and deliveries: the higher goes first."""
 
 LEASE_LOST = "lease lost: the worker stopped while reading"
+PATIENCE_SECONDS = 900.0
+"""How long a routine job waits before it is overdue."""
+
+NO_LIMITS: Mapping[str, int] = {}
+
+
+class _Which(NamedTuple):
+    """Which jobs a claim considers."""
+
+    most: int  # of this priority at most
+    patience: float  # waiting for at least so many seconds
+
+
+_ANY = _Which(2**31 - 1, 0.0)
+_OVERDUE = _Which(ROUTINE, PATIENCE_SECONDS)
 _OPEN = (JobState.QUEUED, JobState.RUNNING)
 
 
@@ -46,12 +65,13 @@ class Claim:
 
 
 @dataclass(frozen=True)
-class Buried:
-    """A job that was given up because no worker came back from it."""
+class Stranded:
+    """A running job that no worker came back from and that has no attempt left."""
 
     job_id: int
     study_uid: str
     model: ModelRef
+    attempt: int
 
 
 def input_digest(instances: Sequence[StoredInstance]) -> str:
@@ -100,21 +120,14 @@ def skip(
     return _create(connection, study_uid, model, seen, values)
 
 
-def claimable(connection: Connection, models: Sequence[ModelRef]) -> bool:
-    """Whether a claim could find something: cheap, and takes no lock, so that idling is free."""
-    moment = now(connection)
-    found = connection.execute(
-        select(Job.id)
-        .where(
-            _of_models(models),
-            or_(
-                and_(Job.state == JobState.QUEUED, Job.run_at <= moment),
-                and_(Job.state == JobState.RUNNING, Job.lease_until < moment),
-            ),
-        )
-        .limit(1)
-    )
-    return found.one_or_none() is not None
+def claimable(
+    connection: Connection, models: Sequence[ModelRef], limits: Mapping[str, int] = NO_LIMITS
+) -> bool:
+    """Whether a claim could find something, or a lease ran out: cheap, and takes no lock."""
+    if _with_jobs(driver_of(connection), models, limits, _ANY):
+        return True
+    expired = connection.execute(select(Job.id).where(_expired(now(connection))).limit(1))
+    return expired.one_or_none() is not None
 
 
 def claim(
@@ -122,87 +135,76 @@ def claim(
     owner: str,
     models: Sequence[ModelRef],
     lease_seconds: float,
+    limits: Mapping[str, int] = NO_LIMITS,
+    *,
+    overdue_first: bool = False,
 ) -> Claim | None:
     """Take the most urgent, then oldest, queued job under a lease; None if there is none.
 
-    Only jobs of the given models are taken: a worker cannot read with a model it has not loaded.
-
     ``reclaim`` comes first. Workers do not wait for each other: on PostgreSQL a row that another
     worker is taking is passed over.
+
+    Parameters
+    ----------
+    connection, owner, lease_seconds
+        The transaction and the lease.
+    models
+        Only their jobs are taken: a worker cannot read with a model it has not loaded. Of a model
+        that is paused (``db.holds``) none is.
+    limits
+        How many jobs of a model may be running at the same time, on all hosts together.
+    overdue_first
+        Before all others comes the routine job that has waited longest, if that is more than
+        ``PATIENCE_SECONDS``. A worker asks for it now and then, so that routine does not starve;
+        not always, or a backlog that is overdue as a whole would hold up every urgent study.
     """
-    moment = now(connection)
-    row = connection.execute(
-        select(
-            Job.id,
-            Job.study_uid,
-            Job.model,
-            Job.model_version,
-            Job.attempts,
-            Job.created_at,
-            Job.not_assessed,
-        )
-        .where(
-            Job.state == JobState.QUEUED,
-            Job.run_at <= moment,
-            _of_models(models),
-        )
-        .order_by(Job.priority.desc(), Job.run_at, Job.id)
-        .limit(1)
-        .with_for_update(skip_locked=True)
-    ).one_or_none()
-    if row is None:
-        return None
-    connection.execute(
-        update(Job)
-        .where(Job.id == row.id)
-        .values(
-            state=JobState.RUNNING,
-            attempts=row.attempts + 1,
-            started_at=moment,
-            reason=None,
-            lease_owner=owner,
-            lease_until=moment + lease_seconds,
-        )
-    )
-    model = ModelRef(row.model, row.model_version)
-    return Claim(
-        job_id=row.id,
-        study_uid=row.study_uid,
-        model=model,
-        attempt=row.attempts + 1,
-        created_at=row.created_at,
-        owner=owner,
-        not_assessed=row.not_assessed,
-    )
+    driver = driver_of(connection)
+    for which in (_OVERDUE, _ANY) if overdue_first else (_ANY,):
+        some = _with_jobs(driver, models, limits, which) if len(models) > 1 else models
+        for model in some:
+            values = _claim_values(model, limits, which)
+            values |= {"owner": owner, "seconds": lease_seconds}
+            if found := driver.run(_taking(driver, model, limits, values))[-1]:
+                job_id, study_uid, attempt, created_at, not_assessed = found[0]
+                return Claim(job_id, study_uid, model, attempt, created_at, owner, not_assessed)
+    return None
 
 
-def reclaim(connection: Connection, retry: RetryPolicy) -> list[Buried]:
-    """Take back jobs whose lease ran out: running to queued, or to dead if no attempt is left.
+def reclaim(connection: Connection, retry: RetryPolicy) -> None:
+    """Running to queued for jobs whose lease ran out, if they have an attempt left."""
+    values = {"most": retry.attempts, "lost": LEASE_LOST, "moment": time.time()}
+    driver_of(connection).run([Step(claims.give_back, values)])
 
-    Returns
-    -------
-    list
-        Those that are dead now.
-    """
-    moment = now(connection)
-    expired = connection.execute(
+
+def stranded(connection: Connection, retry: RetryPolicy) -> list[Stranded]:
+    """Return jobs whose lease ran out and that have no attempt left; ``bury`` ends them."""
+    rows = connection.execute(
         select(Job.id, Job.study_uid, Job.model, Job.model_version, Job.attempts)
-        .where(Job.state == JobState.RUNNING, Job.lease_until < moment)
-        .with_for_update(skip_locked=True)
-    ).all()
-    buried = []
-    for row in expired:
-        values: dict[str, object] = {
-            "state": JobState.QUEUED,
-            "reason": LEASE_LOST,
-            "run_at": moment,
-            **_UNLEASED,
-        }
-        if row.attempts >= retry.attempts:
-            values |= {"state": JobState.DEAD, "finished_at": moment}
-            buried.append(Buried(row.id, row.study_uid, ModelRef(row.model, row.model_version)))
-        connection.execute(update(Job).where(Job.id == row.id).values(**values))
-    return buried
+        .where(_expired(now(connection)), Job.attempts >= retry.attempts)
+        .order_by(Job.id)
+    )
+    return [
+        Stranded(job_id, study_uid, ModelRef(name, version), attempts)
+        for job_id, study_uid, name, version, attempts in rows
+    ]
+
+
+def bury(connection: Connection, job: Stranded) -> None:
+    """Running to dead: one poison study must not take the workers with it one by one.
+
+    Raises
+    ------
+    LeaseLost
+        Another worker has buried it, or its own came back and renewed the lease.
+    """
+    moment = now(connection)
+    buried = connection.execute(
+        update(Job)
+        .where(Job.id == job.job_id, _expired(moment), Job.attempts == job.attempt)
+        .values(state=JobState.DEAD, reason=LEASE_LOST, finished_at=moment, **_UNLEASED)
+    )
+    if buried.rowcount != 1:
+        raise LeaseLost(f"job {job.job_id} is no longer stranded")
 
 
 def inputs(connection: Connection, job_id: int) -> list[tuple[str, str]]:
@@ -247,14 +249,16 @@ def finish(
     LeaseLost
         The job belongs to somebody else now; roll back.
     """
-    values: dict[str, object] = {
-        "state": JobState.DONE,
-        "finished_at": now(connection),
-        "reason": reason,
+    values = {
+        "job_id": claim.job_id,
+        "owner": claim.owner,
+        "attempt": claim.attempt,
+        "why": reason,
+        "urgency": priority,
+        "moment": time.time(),
     }
-    if priority is not None:
-        values["priority"] = priority
-    _leave(connection, claim, values | _UNLEASED)
+    if driver_of(connection).run([Step(claims.finish, values)]) == [[]]:
+        raise _lost(claim)
 
 
 def fail(connection: Connection, claim: Claim, reason: str, retry: RetryPolicy | None) -> JobState:
@@ -281,7 +285,7 @@ def fail(connection: Connection, claim: Claim, reason: str, retry: RetryPolicy |
     """
     moment = now(connection)
     values: dict[str, object] = {"reason": reason, **_UNLEASED}
-    if retry is not None and claim.attempt < retry.attempts:
+    if retry is not None and not retry.exhausted(claim.attempt):
         state = JobState.QUEUED
         values |= {"state": state, "run_at": moment + retry.wait(claim.attempt)}
     else:
@@ -365,8 +369,44 @@ def state_of(connection: Connection, job_id: int) -> JobState:
 _UNLEASED: dict[str, object] = {"lease_owner": None, "lease_until": None}
 
 
-def _of_models(models: Sequence[ModelRef]) -> ColumnElement[bool]:
-    return tuple_(Job.model, Job.model_version).in_([(m.name, m.version) for m in models])
+def _expired(moment: float) -> ColumnElement[bool]:
+    return and_(claims.RUNNING, Job.lease_until < moment)
+
+
+def _with_jobs(
+    driver: Driver, models: Sequence[ModelRef], limits: Mapping[str, int], which: _Which
+) -> list[ModelRef]:
+    """Models that have a job to be taken, the one with the most urgent, then oldest, first."""
+    steps = [
+        Step(
+            claims.first_of_limited if each.name in limits else claims.first,
+            _claim_values(each, limits, which),
+        )
+        for each in models
+    ]
+    found = [
+        (-rows[0][0], rows[0][1], number) for number, rows in enumerate(driver.run(steps)) if rows
+    ]
+    return [models[number] for *_, number in sorted(found)]
+
+
+def _taking(
+    driver: Driver, model: ModelRef, limits: Mapping[str, int], values: dict[str, Any]
+) -> list[Step]:
+    if model.name not in limits:
+        return [Step(claims.take, values)]
+    lock = [Step(claims.lock_limited, values)] if driver.is_postgresql else []
+    return [*lock, Step(claims.take_of_limited, values)]
+
+
+def _claim_values(model: ModelRef, limits: Mapping[str, int], which: _Which) -> dict[str, Any]:
+    return {
+        "model": model.name,
+        "version": model.version,
+        "limit": limits.get(model.name),
+        "moment": time.time(),
+        **which._asdict(),
+    }
 
 
 def _create(
@@ -432,7 +472,11 @@ def _leave(connection: Connection, claim: Claim, values: dict[str, object]) -> N
         .values(**values)
     )
     if changed.rowcount != 1:
-        raise LeaseLost(f"job {claim.job_id} is no longer leased to {claim.owner}")
+        raise _lost(claim)
+
+
+def _lost(claim: Claim) -> LeaseLost:
+    return LeaseLost(f"job {claim.job_id} is no longer leased to {claim.owner}")
 
 
 def _move(connection: Connection, job_id: int, target: JobState, values: dict[str, object]) -> None:

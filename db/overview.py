@@ -12,6 +12,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 
 from db.engine import now
 from db.schema import (
+    WAITING,
     Commitment,
     CommitmentState,
     Delivery,
@@ -21,7 +22,6 @@ from db.schema import (
     Job,
     JobState,
     Outage,
-    WAITING,
     Result,
 )
 from db.stats import iso

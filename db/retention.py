@@ -55,8 +55,10 @@ from db.archive import Archive
 from db.engine import Database, now
 from db.schema import (
     AT_DESTINATION,
+    WAITING,
     Delivery,
     DeliveryForm,
+    DeliveryState,
     Instance,
     InstanceState,
     Job,

@@ -22,6 +22,10 @@ class RetryPolicy:
     first_seconds: float
     longest_seconds: float
 
+    def exhausted(self, attempts_made: int) -> bool:
+        """Whether no attempt is left after ``attempts_made``."""
+        return attempts_made >= self.attempts
+
     def wait(self, attempts_made: int) -> float:
         """Seconds to wait after ``attempts_made`` failures (at least 1).
 

@@ -177,7 +177,7 @@ class Job(Base):
         UniqueConstraint(
             "study_uid", "model", "model_version", "input_digest", name="uq_job_input"
         ),
-        Index("ix_job_claim", "state", "priority", "run_at"),
+        Index("ix_job_state", "state", "id"),
     )
 
     id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
@@ -196,6 +196,32 @@ class Job(Base):
     lease_owner: Mapped[str | None] = mapped_column(String(128))
     lease_until: Mapped[float | None] = mapped_column(Double)
     not_assessed: Mapped[str | None] = mapped_column(Text)  # JSON: images not read, and why
+    traceback: Mapped[str | None] = mapped_column(Text)  # where the last attempt failed
+
+
+# In the order of claims, and without the jobs that are done.
+Index(
+    "ix_job_queued",
+    Job.model,
+    Job.model_version,
+    Job.priority.desc(),
+    Job.run_at,
+    Job.id,
+    postgresql_where=text("state = 'queued'"),
+    sqlite_where=text("state = 'queued'"),
+)
+
+EVERYTHING = "*"
+
+
+class Hold(Base):
+    """A model whose jobs are not claimed, or ``EVERYTHING``."""
+
+    __tablename__ = "hold"
+
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    since: Mapped[float] = mapped_column(Double)
+    reason: Mapped[str | None] = mapped_column(Text)
 
 
 class JobInput(Base):

@@ -8,10 +8,12 @@ from datetime import UTC, datetime
 
 import structlog
 from pydicom import Dataset
+from sqlalchemy.exc import SQLAlchemyError
 
 from db import outbox
 from db.archive import Archive
 from db.engine import Database
+from db.errors import where
 from db.jobs import ModelRef
 from db.outbox import Letter, StoredResult
 from db.studies import StoredInstance
@@ -71,8 +73,13 @@ class Notices:
         try:
             return self._made(study_uid, instances, skipped)
         except (ReadingError, SourceError) as error:
-            _log.error("notice.failed", study_uid=study_uid, reason=str(error))
-            return NOTHING
+            reason = str(error)
+        except SQLAlchemyError:
+            raise
+        except Exception as error:  # noqa: BLE001 - nor may a fault of ours
+            reason = f"internal error at {where(error)}"
+        _log.error("notice.failed", study_uid=study_uid, reason=reason)
+        return NOTHING
 
     def _made(
         self,

@@ -17,16 +17,15 @@ from db import jobs, outbox, studies
 from db.archive import Archive
 from db.engine import Database
 from db.errors import LeaseLost, where
-from db.jobs import Buried, Claim, ModelRef
+from db.jobs import Claim, ModelRef, Stranded
 from db.retry import RetryPolicy
-from db.schema import JobState
 from inference import study
 from inference.addressing import Profile, addressed
 from inference.errors import ArchiveError, PixelError, ReadingError
 from inference.files import read_header
 from inference.intake import Intake
 from inference.lease import Heartbeat
-from inference.notices import Notices, unknown_model
+from inference.notices import NOTHING, Notices, Post, unknown_model
 from inference.package import Package
 from inference.passed_over import from_record
 from inference.results import build, store
@@ -138,13 +137,14 @@ class Worker:
         with self._database.read() as connection:
             if not jobs.claimable(connection, list(self._models)):
                 return 0
+            stranded = jobs.stranded(connection, settings.retry)
+        for each in stranded:
+            self._bury(each)
         with self._database.write() as connection:
-            buried = jobs.reclaim(connection, settings.retry)
+            jobs.reclaim(connection, settings.retry)
             claim = jobs.claim(
                 connection, settings.owner, list(self._models), settings.lease_seconds
             )
-        for each in buried:
-            self._tell_of(each, Reason(jobs.LEASE_LOST))
         if claim is None:
             return 0
         with Heartbeat(self._database, claim, settings.lease_seconds):
@@ -217,9 +217,12 @@ class Worker:
 
     def _fail(self, claim: Claim, reason: Reason, *, retryable: bool) -> None:
         policy = self._settings.retry if retryable else None
+        last = policy is None or policy.exhausted(claim.attempt)
+        post = self._notice(claim.study_uid, claim.model, reason) if last else NOTHING
         try:
             with self._database.write() as connection:
                 state = jobs.fail(connection, claim, reason, policy)
+                outbox.post(connection, claim.job_id, post.results, post.letters)
         except LeaseLost:
             _log.warning("job.discarded", job_id=claim.job_id, study_uid=claim.study_uid)
             return
@@ -230,18 +233,26 @@ class Worker:
             state=state.value,
             reason=reason,
         )
-        if state is JobState.DEAD:
-            self._tell_of(Buried(claim.job_id, claim.study_uid, claim.model), reason)
 
-    def _tell_of(self, dead: Buried, reason: Reason) -> None:
-        """Send a notice of a job that was given up, where a destination wants one."""
+    def _bury(self, job: Stranded) -> None:
+        """Give up a job that cost a worker with each attempt."""
+        reason = Reason(jobs.LEASE_LOST)
+        post = self._notice(job.study_uid, job.model, reason)
+        try:
+            with self._database.write() as connection:
+                jobs.bury(connection, job)
+                outbox.post(connection, job.job_id, post.results, post.letters)
+        except LeaseLost:
+            return  # another worker was faster
+        _log.error("job.buried", job_id=job.job_id, study_uid=job.study_uid, reason=reason)
+
+    def _notice(self, study_uid: str, ref: ModelRef, reason: Reason) -> Post:
+        """Write what says that a job was given up, where a destination wants it."""
         with self._database.read() as connection:
-            instances = studies.instances(connection, dead.study_uid)
-        model = self._models.get(dead.model)
-        algorithm = unknown_model(dead.model) if model is None else model.package.algorithm
-        post = self._notices.make(dead.study_uid, instances, [(algorithm, reason)])
-        with self._database.write() as connection:
-            outbox.post(connection, dead.job_id, post.results, post.letters)
+            instances = studies.instances(connection, study_uid)
+        model = self._models.get(ref)
+        algorithm = unknown_model(ref) if model is None else model.package.algorithm
+        return self._notices.make(study_uid, instances, [(algorithm, reason)])
 
 
 class _Stopwatch:

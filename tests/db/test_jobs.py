@@ -7,15 +7,15 @@ import time
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
-from db import jobs, outbox, stats, studies
+from db import holds, jobs, outbox, stats, studies
 from db.engine import Database
 from db.errors import IllegalMove, LeaseLost, NotFound
 from db.jobs import ModelRef
 from db.outbox import StoredResult
 from db.retry import RetryPolicy
-from db.schema import JOB_MOVES, JobState, Study
+from db.schema import EVERYTHING, JOB_MOVES, Job, JobState, Study
 from db.studies import DueStudy, StoredInstance
 from tests.mail import letters
 
@@ -322,7 +322,24 @@ def test_leases_lost_too_often_end_in_dead(database: Database) -> None:
         claimed(database, lease=0.0)
         time.sleep(0.01)
     assert claim(database) is None
+    with database.write() as connection:
+        (lost,) = jobs.stranded(connection, RETRY)
+        jobs.bury(connection, lost)
     assert state(database, job_id) is JobState.DEAD
+    with pytest.raises(LeaseLost), database.write() as connection:
+        jobs.bury(connection, lost)
+
+
+def test_a_job_whose_worker_comes_back_in_time_is_not_buried(database: Database) -> None:
+    queue(database)
+    once = RetryPolicy(attempts=1, first_seconds=0.0, longest_seconds=0.0)
+    work = claimed(database, lease=-1.0)
+    with database.read() as connection:
+        (lost,) = jobs.stranded(connection, once)
+    with database.write() as connection:
+        jobs.renew(connection, work, 30)
+    with pytest.raises(LeaseLost), database.write() as connection:
+        jobs.bury(connection, lost)
 
 
 def test_renew_keeps_the_lease(database: Database) -> None:
@@ -399,3 +416,88 @@ def test_a_job_waits_for_a_worker_that_has_its_model(database: Database) -> None
         assert jobs.claim(connection, "w1", [ModelRef(MODEL.name, "2")], 30) is None
         assert jobs.claim(connection, "w1", [], 30) is None
     assert claim(database) is not None
+
+
+def _age(database: Database, job_id: int, seconds: float) -> None:
+    """Let a job have waited."""
+    with database.write() as connection:
+        connection.execute(update(Job).where(Job.id == job_id).values(run_at=Job.run_at - seconds))
+
+
+def test_a_routine_job_that_waited_too_long_goes_before_an_urgent_one(database: Database) -> None:
+    routine, urgent = queue(database, "1.1"), queue(database, "1.2", jobs.URGENT)
+    for waited, first, second in ((0.0, urgent, routine), (1000.0, routine, urgent)):
+        _age(database, routine, waited)
+        with database.write() as connection:
+            got = [jobs.claim(connection, "w", [MODEL], 30, overdue_first=True) for _ in range(2)]
+            assert [each and each.job_id for each in got] == [first, second]
+            for each in got:
+                assert each is not None
+                jobs.postpone(connection, each, "again", 0.0)
+    assert claimed(database).job_id == urgent, "not every turn is that of the overdue"
+
+
+def test_of_several_models_the_most_urgent_then_oldest_job_is_taken(database: Database) -> None:
+    other = ModelRef("head-ct", "1")
+    first, urgent = queue(database, "1.1"), None
+    arrive(database, instance(study="1.2"))
+    with database.write() as connection:
+        jobs.enqueue(connection, "1.2", other, [instance(study="1.2")])
+        urgent = jobs.enqueue(connection, "1.1", other, [instance(study="1.1")], jobs.URGENT)
+        got = [jobs.claim(connection, "w", [other, MODEL], 30) for _ in range(4)]
+    assert [each and each.model for each in got] == [other, MODEL, other, None]
+    assert got[0] is not None
+    assert got[0].job_id == urgent
+    assert got[1] is not None
+    assert got[1].job_id == first
+
+
+@pytest.mark.parametrize("held", [MODEL.name, EVERYTHING])
+def test_of_a_paused_model_nothing_is_claimed(database: Database, held: str) -> None:
+    queue(database)
+    work = claimed(database)
+    with database.write() as connection:
+        assert holds.pause(connection, "another")
+        assert holds.pause(connection, held, "being mended")
+        assert not holds.pause(connection, held)
+        assert [(each.name, each.reason) for each in holds.held(connection)] == sorted(
+            [("another", None), (held, "being mended")]
+        )
+        jobs.finish(connection, work)  # what is being read goes on
+    job_id = queue(database, "1.1")
+    with database.read() as connection:
+        assert not jobs.claimable(connection, [MODEL])
+    assert claim(database) is None
+    with database.write() as connection:
+        assert holds.resume(connection, held)
+        assert not holds.resume(connection, held)
+    with database.read() as connection:
+        assert jobs.claimable(connection, [MODEL])
+    assert claimed(database).job_id == job_id
+
+
+def test_no_more_jobs_of_a_model_run_than_it_may_have(database: Database) -> None:
+    for number in range(12):
+        queue(database, f"1.{number + 1}")
+    limits, barrier = {MODEL.name: 2}, threading.Barrier(6)
+    got: list[jobs.Claim | None] = []
+
+    def work(owner: str) -> None:
+        barrier.wait()
+        for _ in range(2):
+            with database.write() as connection:
+                got.append(jobs.claim(connection, owner, [MODEL], 30, limits))
+
+    threads = [threading.Thread(target=work, args=(f"w{n}",)) for n in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    running = [each for each in got if each is not None]
+    assert len(running) == 2
+    with database.read() as connection:
+        assert not jobs.claimable(connection, [MODEL], limits)
+        assert jobs.claimable(connection, [MODEL], {"another": 1})
+    with database.write() as connection:
+        jobs.finish(connection, running[0])
+        assert jobs.claim(connection, "w", [MODEL], 30, limits) is not None

@@ -29,13 +29,14 @@ from db import (
 from db.confirmation import Report
 from db.driver import Driver, Row, Step, _call
 from db.engine import Database, driver_of
-from db.jobs import ModelRef
+from db.jobs import Claim, ModelRef
 from db.outbox import Letter
 from db.retention import Rule
 from db.retry import RetryPolicy
 from db.studies import Arriving, DueStudy, StoredInstance
 
 MODEL = ModelRef("chest", "1")
+OTHER = ModelRef("head", "1")
 LETTER = Letter(destination="pacs", kind="sr", number=1, forms=("2.25.1",))
 COMMITTED = Report(transaction_uid="2.25.1", committed=frozenset({"2.25.1"}), failed={})
 RETRY = RetryPolicy(attempts=3, first_seconds=1.0, longest_seconds=1.0)
@@ -82,6 +83,14 @@ def scans(
     database: Database, ask: Callable[[Connection, str], object], monkeypatch: Any
 ) -> list[str]:
     """Tables that are read in full where a study's UID is asked about; each as the plan says it."""
+    pattern = _SCAN[database.engine.dialect.name]
+    return [found for plan in plans(database, ask, monkeypatch) for found in pattern.findall(plan)]
+
+
+def plans(
+    database: Database, ask: Callable[[Connection, str], object], monkeypatch: Any
+) -> list[str]:
+    """The plan of each statement."""
     told: list[tuple[str, Any]] = []
 
     def on_execute(*given: Any) -> None:
@@ -103,13 +112,13 @@ def scans(
         ask(connection, study_uid)
         event.remove(connection, "before_cursor_execute", on_execute)
         explain = "explain query plan " if database.is_sqlite else "explain "
-        plans = [
+        told_plans = [
             "\n".join(str(row[-1]) for row in connection.exec_driver_sql(explain + asked, values))
             for asked, values in told
         ]
         transaction.rollback()
-    assert plans
-    return [found for plan in plans for found in _SCAN[connection.dialect.name].findall(plan)]
+    assert told_plans
+    return told_plans
 
 
 def arriving(study_uid: str) -> list[Arriving]:
@@ -126,6 +135,13 @@ def retention_page(rule: Rule, connection: Connection, _study: str) -> object:
     return connection.execute(retention._page(rule, 1.0, (-1.0, ""))).all()
 
 
+def claim_of_one(connection: Connection) -> Claim:
+    connection.execute(text("update job set state = 'queued' where id = 1"))
+    claimed = jobs.claim(connection, "w", [MODEL], 30.0)
+    assert claimed is not None
+    return claimed
+
+
 Ask = Callable[[Connection, str], object]
 RECEIVER: dict[str, Ask] = {
     "record": lambda connection, study: studies.record_all(driver_of(connection), arriving(study)),
@@ -139,6 +155,12 @@ WORKER: dict[str, Ask] = {
     "instances": lambda connection, study: studies.instances(connection, study),
     "claimable": lambda connection, _: jobs.claimable(connection, [MODEL]),
     "claim": lambda connection, _: jobs.claim(connection, "w", [MODEL], 30.0),
+    "claim-of-two": lambda connection, _: jobs.claim(connection, "w", [MODEL, OTHER], 30.0),
+    "claim-limited": lambda connection, _: jobs.claim(
+        connection, "w", [MODEL], 30.0, {"chest": 1}, overdue_first=True
+    ),
+    "finish": lambda connection, _: jobs.finish(connection, claim_of_one(connection)),
+    "stranded-jobs": lambda connection, _: jobs.stranded(connection, RETRY),
     "reclaim": lambda connection, _: jobs.reclaim(connection, RETRY),
     "inputs": lambda connection, _: jobs.inputs(connection, 1),
     "own": lambda connection, study: outbox.own_instance(connection, study),
@@ -168,6 +190,20 @@ def test_no_table_is_read_in_full(
     full: Database, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert scans(full, ALL[name], monkeypatch) == []
+
+
+@pytest.mark.parametrize("overdue", [False, True])
+def test_a_claim_neither_sorts_nor_reads_jobs_that_are_done(
+    full: Database, overdue: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ask(connection: Connection, _study: str) -> None:
+        connection.execute(text("update job set state = 'queued' where id < 1000"))
+        limits = {MODEL.name: 1}
+        assert jobs.claim(connection, "w", [MODEL], 30.0, limits, overdue_first=overdue)
+
+    plan = "\n".join(plans(full, ask, monkeypatch)[1:])
+    assert "ix_job_queued" in plan
+    assert not re.search(r"\bsort|TEMP B-TREE", plan, re.IGNORECASE)
 
 
 def test_a_table_that_is_read_in_full_is_noticed(

@@ -10,12 +10,15 @@ import numpy as np
 import pytest
 from pydicom import Dataset
 from pydicom.uid import BasicTextSRStorage, ComprehensiveSRStorage
+from sqlalchemy import text, update
+from sqlalchemy.exc import SQLAlchemyError
 
 from db import jobs, outbox
 from db.engine import Database
 from db.outbox import Parcel
 from db.retention import Rule, take_out
 from db.retry import RetryPolicy
+from db.schema import Job
 from inference.addressing import Profile
 from sr.identity import Kind
 from sr.style import Style
@@ -263,18 +266,51 @@ def test_a_job_that_died_sends_a_notice(node: Node) -> None:
     assert addressed(node.jobs()[0]) == {("pacs", "notice"): 1}
 
 
-def test_a_job_whose_worker_never_came_back_sends_a_notice(node: Node) -> None:
-    node.receive(image())
-    worker = node.worker(profiles=(TOLD,))
-    worker.route_due()
+def _claim_in_vain(node: Node) -> None:
+    """Use up a job's attempts, as workers do that die of it."""
     for _ in range(POLICY.attempts):
         with node.database.write() as connection:
             jobs.reclaim(connection, POLICY)
             assert jobs.claim(connection, "gone", [jobs.ModelRef("tiny", "1.0")], -1.0)
+
+
+def test_a_job_whose_worker_never_came_back_sends_a_notice(node: Node) -> None:
+    node.receive(image())
+    worker = node.worker(profiles=(TOLD,))
+    worker.route_due()
+    _claim_in_vain(node)
     assert worker.work_once() == 0
     (job,) = node.jobs()
     assert job["state"] == "dead"
     assert any("the worker stopped" in each for each in texts(notice(node, job)))
+
+
+@pytest.mark.parametrize("came_back", [True, False])
+def test_a_job_is_not_dead_before_its_notice_is_posted(node: Node, came_back: bool) -> None:
+    broken = image()
+    broken.PixelData = broken.PixelData[:100]
+    node.receive(broken)
+    worker = node.worker(profiles=(TOLD,))
+    worker.route_due()
+    if not came_back:
+        _claim_in_vain(node)
+    with node.database.write() as connection:
+        connection.execute(
+            text(
+                "create trigger away before insert on delivery "
+                "begin select raise(abort, 'the disk is full'); end"
+            )
+        )
+    with pytest.raises(SQLAlchemyError, match="the disk is full"):
+        worker.work_once()
+    assert node.jobs()[0]["state"] == "running"
+    with node.database.write() as connection:
+        connection.execute(text("drop trigger away"))
+        connection.execute(update(Job).values(lease_until=0.0))
+    read_all(worker)
+    (job,) = node.jobs()
+    assert job["state"] == "dead"
+    assert addressed(job) == {("pacs", "notice"): 1}
 
 
 def test_a_study_without_a_readable_file_is_told_in_the_queue_alone(node: Node) -> None:
