@@ -40,6 +40,29 @@ class InvalidUID(StoreError):
     """Not a UID (PS3.5 section 9.1)."""
 
 
+def trace(error: BaseException) -> str:
+    """Where an error came from, frame by frame, and what caused it; for the administrator.
+
+    Types of exceptions stay and their texts go, for the reason that ``where`` gives.
+    """
+    lines = []
+    for each in _chain(error):
+        frames = traceback.extract_tb(each.__traceback__)
+        lines += [f"{frame.filename}:{frame.lineno} in {frame.name}" for frame in frames]
+        lines.append(type(each).__name__)
+    return "\n".join(lines)
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    """An error and its causes, the first cause first."""
+    chain: list[BaseException] = []
+    following: BaseException | None = error
+    while following is not None and following not in chain:
+        chain.insert(0, following)
+        following = following.__cause__ or following.__context__
+    return chain
+
+
 def where(error: BaseException) -> str:
     """Type and place of an unexpected error, for the log.
 

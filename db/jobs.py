@@ -261,7 +261,13 @@ def finish(
         raise _lost(claim)
 
 
-def fail(connection: Connection, claim: Claim, reason: str, retry: RetryPolicy | None) -> JobState:
+def fail(
+    connection: Connection,
+    claim: Claim,
+    reason: str,
+    retry: RetryPolicy | None,
+    traceback: str | None = None,
+) -> JobState:
     """Running to queued with backoff, or to dead when nothing is left to try.
 
     Parameters
@@ -272,6 +278,8 @@ def fail(connection: Connection, claim: Claim, reason: str, retry: RetryPolicy |
         What went wrong, without patient data.
     retry
         The policy, or None for an error that no retry can mend.
+    traceback
+        Where it went wrong, for the administrator; without patient data as well.
 
     Returns
     -------
@@ -284,7 +292,7 @@ def fail(connection: Connection, claim: Claim, reason: str, retry: RetryPolicy |
         The job belongs to somebody else now.
     """
     moment = now(connection)
-    values: dict[str, object] = {"reason": reason, **_UNLEASED}
+    values: dict[str, object] = {"reason": reason, "traceback": traceback, **_UNLEASED}
     if retry is not None and not retry.exhausted(claim.attempt):
         state = JobState.QUEUED
         values |= {"state": state, "run_at": moment + retry.wait(claim.attempt)}
@@ -345,6 +353,7 @@ def retry(connection: Connection, job_id: int) -> None:
         "run_at": now(connection),
         "attempts": 0,
         "reason": None,
+        "traceback": None,
         "finished_at": None,
     }
     _move(connection, job_id, JobState.QUEUED, values)

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, func, select
 from sqlalchemy.orm import InstrumentedAttribute
 
+from db import holds
 from db.engine import now
 from db.schema import (
     WAITING,
@@ -126,6 +127,14 @@ def destinations(connection: Connection, known: Collection[str]) -> list[dict[st
             }
         )
     return rows
+
+
+def paused(connection: Connection) -> list[dict[str, Any]]:
+    """Models whose jobs nobody begins, since when and why; the name ``*`` stands for all."""
+    return [
+        {"name": each.name, "since": iso(each.since), "reason": each.reason}
+        for each in holds.held(connection)
+    ]
 
 
 def commitments(connection: Connection) -> dict[str, int]:

@@ -196,7 +196,9 @@ class Job(Base):
     lease_owner: Mapped[str | None] = mapped_column(String(128))
     lease_until: Mapped[float | None] = mapped_column(Double)
     not_assessed: Mapped[str | None] = mapped_column(Text)  # JSON: images not read, and why
-    traceback: Mapped[str | None] = mapped_column(Text)  # where the last attempt failed
+    traceback: Mapped[str | None] = mapped_column(
+        Text
+    )  # where the last attempt failed; see db.errors.trace
 
 
 # In the order of claims, and without the jobs that are done.

@@ -72,6 +72,11 @@ def job(connection: Connection, job_id: int) -> dict[str, Any]:
     }
 
 
+def traceback(connection: Connection, job_id: int) -> str | None:
+    """Where a job's last attempt failed; None if it did not."""
+    return connection.execute(select(Job.traceback).where(Job.id == job_id)).scalar_one_or_none()
+
+
 def deliveries(connection: Connection, job_id: int) -> list[dict[str, Any]]:
     """Where each result of a job stands on its way to each destination."""
     rows = connection.execute(

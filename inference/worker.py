@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 
@@ -16,7 +16,7 @@ from pydicom import Dataset
 from db import jobs, outbox, studies
 from db.archive import Archive
 from db.engine import Database
-from db.errors import LeaseLost, where
+from db.errors import LeaseLost, trace, where
 from db.jobs import Claim, ModelRef, Stranded
 from db.retry import RetryPolicy
 from inference import study
@@ -39,6 +39,9 @@ _log = structlog.get_logger(__name__)
 _POLL_SECONDS = 0.05
 _TROUBLE_SECONDS = 2.0
 _AWAY_SECONDS = 30.0
+_TURNS_PER_OVERDUE = (
+    4  # of the jobs that a worker claims, one that is overdue may overtake the urgent
+)
 _REPORTS = (Kind.REPORT.value, Kind.TEXT.value)
 
 
@@ -56,12 +59,15 @@ class WorkerSettings:
         A worker that is silent for this long has lost its job.
     retry
         What happens after an error that a retry can mend.
+    limits
+        How many jobs of a model may be running at the same time, on all hosts together.
     """
 
     owner: str
     profiles: tuple[Profile, ...]
     lease_seconds: float
     retry: RetryPolicy
+    limits: Mapping[str, int] = field(default_factory=dict)
 
 
 class Worker:
@@ -88,6 +94,7 @@ class Worker:
         packages: Sequence[Package],
     ) -> None:
         self._settings = settings
+        self._turn = 1
         self._database = database
         self._archive = archive
         self._models = {ModelRef(each.name, each.version): Model(each) for each in packages}
@@ -135,7 +142,7 @@ class Worker:
         """Claim and read one job; return how many were claimed."""
         settings = self._settings
         with self._database.read() as connection:
-            if not jobs.claimable(connection, list(self._models)):
+            if not jobs.claimable(connection, list(self._models), settings.limits):
                 return 0
             stranded = jobs.stranded(connection, settings.retry)
         for each in stranded:
@@ -143,10 +150,16 @@ class Worker:
         with self._database.write() as connection:
             jobs.reclaim(connection, settings.retry)
             claim = jobs.claim(
-                connection, settings.owner, list(self._models), settings.lease_seconds
+                connection,
+                settings.owner,
+                list(self._models),
+                settings.lease_seconds,
+                settings.limits,
+                overdue_first=self._turn % _TURNS_PER_OVERDUE == 0,
             )
         if claim is None:
             return 0
+        self._turn += 1
         with Heartbeat(self._database, claim, settings.lease_seconds):
             try:
                 self._read(claim)
@@ -155,13 +168,13 @@ class Worker:
             except ArchiveError as error:
                 self._postpone(claim, str(error))
             except PixelError as error:
-                self._fail(claim, error.reason, retryable=error.retryable)
+                self._fail(claim, error.reason, error, retryable=error.retryable)
             except (ReadingError, SourceError) as error:
                 retryable = isinstance(error, ReadingError) and error.retryable
-                self._fail(claim, Reason("{error}", error=error), retryable=retryable)
+                self._fail(claim, Reason("{error}", error=error), error, retryable=retryable)
             except Exception as error:  # noqa: BLE001 - a fault of ours must not stop the queue
                 reason = Reason("internal error at {place}", place=where(error))
-                self._fail(claim, reason, retryable=True)
+                self._fail(claim, reason, error, retryable=True)
         return 1
 
     def _read(self, claim: Claim) -> None:
@@ -215,13 +228,13 @@ class Worker:
         with suppress(LeaseLost), self._database.write() as connection:
             jobs.postpone(connection, claim, reason, _AWAY_SECONDS)
 
-    def _fail(self, claim: Claim, reason: Reason, *, retryable: bool) -> None:
+    def _fail(self, claim: Claim, reason: Reason, error: Exception, *, retryable: bool) -> None:
         policy = self._settings.retry if retryable else None
         last = policy is None or policy.exhausted(claim.attempt)
         post = self._notice(claim.study_uid, claim.model, reason) if last else NOTHING
         try:
             with self._database.write() as connection:
-                state = jobs.fail(connection, claim, reason, policy)
+                state = jobs.fail(connection, claim, reason, policy, trace(error))
                 outbox.post(connection, claim.job_id, post.results, post.letters)
         except LeaseLost:
             _log.warning("job.discarded", job_id=claim.job_id, study_uid=claim.study_uid)

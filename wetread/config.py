@@ -244,10 +244,11 @@ class Storage(_Section):
 
 
 class Models(_Section):
-    """``[models]``: folders with model packages besides our own, and what not to run."""
+    """``[models]``: folders with model packages besides our own, and what runs how often."""
 
     folders: list[Path] = []
     disabled: list[str] = []
+    concurrency: dict[str, Annotated[int, Field(ge=1)]] = {}
 
 
 class Log(_Section):

@@ -104,6 +104,7 @@ def work(settings: Settings, stop: threading.Event, _trail: Trail = NO_TRAIL) ->
                 first_seconds=settings.worker.retry_seconds,
                 longest_seconds=settings.worker.retry_longest_seconds,
             ),
+            limits=settings.models.concurrency,
         ),
         open_database(settings),
         Archive(settings.node.data_dir),

@@ -69,6 +69,7 @@ result_days = 0                   # results, and all that is known of the study;
 [models]
 folders = []                      # each holds model packages; our own are always there
 disabled = []                     # names of models not to run
+concurrency = {}                  # e.g. { head-ct-triage = 1 }: most at once, on all hosts together
 
 [log]
 level = "info"                    # debug, info, warning, error

@@ -296,6 +296,11 @@ def test_a_fault_nobody_foresaw_is_tried_again_and_tells_no_names(node: Node) ->
     (job,) = node.jobs()
     assert (job["state"], job["attempts"]) == ("dead", 2)
     assert job["reason"].startswith("internal error at RuntimeError in ")
+    with node.database.read() as connection:
+        traceback = stats.traceback(connection, job["id"])
+    assert traceback is not None
+    assert "inference/worker.py" in traceback
+    assert traceback.endswith("RuntimeError")
     assert PATIENT not in job["reason"]
     assert job["results"] == job["deliveries"] == []
 

@@ -426,6 +426,27 @@ def test_models_list(wetread: Wetread, tmp_path: Path) -> None:
     assert "model 'tiny' is also in" in refused.err
 
 
+def test_a_model_is_paused_and_resumed(
+    wetread: Wetread, database: Database, tmp_path: Path
+) -> None:
+    write_package(tmp_path / "models")
+    Path("wetread.toml").write_text('[models]\nfolders = ["models"]\n', "utf-8")
+    assert wetread("models", "pause", "tiny", "--reason", "new version").code == 0
+    (paused,) = wetread("status", "--json").json["paused"]
+    assert (paused["name"], paused["reason"]) == ("tiny", "new version")
+    assert "tiny since" in wetread("status").out
+    assert wetread("models", "pause", "--json").json[0]["name"] == "*"
+    assert "all models since" in wetread("status").out
+    assert [each["name"] for each in wetread("models", "resume", "--json").json] == ["tiny"]
+    assert "nothing is paused" in wetread("models", "resume", "tiny").out
+    unknown = wetread("models", "pause", "none-such")
+    assert unknown.code != 0
+    assert "there is no model none-such; there are" in unknown.err
+    again = wetread("models", "resume", "tiny")
+    assert again.code != 0
+    assert "model tiny is not paused" in again.err
+
+
 def test_models_check(wetread: Wetread, tmp_path: Path) -> None:
     sound = write_package(tmp_path / "a")
     broken = write_package(tmp_path / "b", fault=Fault.NAN)

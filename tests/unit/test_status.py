@@ -121,8 +121,8 @@ def test_an_empty_node(
         "hours_left": None,
     }
     counts = {"jobs", "deliveries", "commitments"}
-    assert set(shown) == {"disk", *counts, "destinations", "certificates"}
-    assert shown["destinations"] == shown["certificates"] == []
+    assert set(shown) == {"disk", *counts, "paused", "destinations", "certificates"}
+    assert shown["paused"] == shown["destinations"] == shown["certificates"] == []
     assert set(shown["jobs"].values()) == {0}
     _, out, _ = wetread("status")
     assert "5.0 GB free; images are refused below 1.0 GB" in out

@@ -67,11 +67,20 @@ def list_jobs(
 
 
 @app.command("show")
-def show_job(job_id: JobId, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+def show_job(
+    job_id: JobId,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+    with_traceback: Annotated[
+        bool, typer.Option("--traceback", help="Also where in the program its last attempt failed.")
+    ] = False,
+) -> None:
     """Show one job with its inputs, results and deliveries."""
     database = open_database(load(config))
     with database.read() as connection:
         row = stats.job(connection, job_id)
+        if with_traceback:
+            row["traceback"] = stats.traceback(connection, job_id)
     if as_json:
         show_json(row)
         return
@@ -81,6 +90,8 @@ def show_job(job_id: JobId, config: ConfigOption = None, as_json: JsonOption = F
     show_table(row["results"], _RESULT_COLUMNS, "no results")
     typer.echo()
     show_table(row["deliveries"], _DELIVERY_COLUMNS, "no deliveries")
+    if with_traceback:
+        typer.echo(f"\n{row['traceback'] or 'its last attempt did not fail'}")
 
 
 @app.command("retry")

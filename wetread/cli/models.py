@@ -8,10 +8,19 @@ from typing import Annotated, Any
 
 import typer
 
+from db import holds, overview
+from db.errors import NotFound
+from db.schema import EVERYTHING
 from wetread.cli.output import ConfigOption, Exit, JsonOption, show_json, show_table
-from wetread.config import load
+from wetread.config import Settings, load
+from wetread.roles import open_database
+from wetread.trails import command_trail
 
-app = typer.Typer(no_args_is_help=True, help="The model packages: list, check.")
+app = typer.Typer(no_args_is_help=True, help="The model packages: list, check, pause, resume.")
+
+ModelName = Annotated[
+    str | None, typer.Argument(help="The model, as 'wetread models list' shows it; none: all.")
+]
 
 
 @app.command("list")
@@ -20,9 +29,9 @@ def list_models(config: ConfigOption = None, as_json: JsonOption = False) -> Non
     from inference.errors import ManifestError
     from inference.package import find_packages
 
-    settings = load(config).models
+    settings = load(config)
     try:
-        packages = find_packages(settings.folders, settings.disabled)
+        packages = find_packages(settings.models.folders, settings.models.disabled)
     except ManifestError as error:
         sys.stderr.write(f"wetread: {error}\n")
         raise typer.Exit(Exit.CONFIG) from error
@@ -80,3 +89,64 @@ def check_models(
         show_table(rows, ("folder", "ok", "provider", "problem"), "no models")
     if not all(each["ok"] for each in rows):
         raise typer.Exit(Exit.CONFIG)
+
+
+@app.command("pause")
+def pause(
+    name: ModelName = None,
+    reason: Annotated[str | None, typer.Option(help="Why, for whoever looks.")] = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Begin no job of a model on any host; those at hand are finished, and studies are queued."""
+    settings = load(config)
+    what = _known(settings, name)
+    database = open_database(settings)
+    with command_trail(settings) as trail:
+        with database.write() as connection:
+            changed = holds.pause(connection, what, reason)
+            rows = overview.paused(connection)
+        if changed:
+            trail.admin_action(f"reading with {_shown(what)} paused", f"wetread:model:{what}")
+    _tell(rows, as_json)
+
+
+@app.command("resume")
+def resume(
+    name: ModelName = None, config: ConfigOption = None, as_json: JsonOption = False
+) -> None:
+    """Go on with the jobs of a model, or end a pause of all models."""
+    settings = load(config)
+    what = name or EVERYTHING
+    database = open_database(settings)
+    with command_trail(settings) as trail:
+        with database.write() as connection:
+            if not holds.resume(connection, what):
+                raise NotFound(f"{_shown(what)} is not paused; 'wetread status' shows what is")
+            rows = overview.paused(connection)
+        trail.admin_action(f"reading with {_shown(what)} resumed", f"wetread:model:{what}")
+    _tell(rows, as_json)
+
+
+def _known(settings: Settings, name: str | None) -> str:
+    """The name of a model that is here, or of all."""
+    from inference.package import find_packages
+
+    if name is None:
+        return EVERYTHING
+    here = {each.name for each in find_packages(settings.models.folders, settings.models.disabled)}
+    if name not in here:
+        raise NotFound(f"there is no model {name}; there are {', '.join(sorted(here)) or 'none'}")
+    return name
+
+
+def _shown(name: str) -> str:
+    return "all models" if name == EVERYTHING else f"model {name}"
+
+
+def _tell(paused: list[dict[str, Any]], as_json: bool) -> None:
+    """Say what is paused now."""
+    if as_json:
+        show_json(paused)
+    else:
+        show_table(paused, ("name", "since", "reason"), "nothing is paused")

@@ -9,6 +9,7 @@ import typer
 
 from db import overview
 from db.overview import Stored
+from db.schema import EVERYTHING
 from scp.disk import MEGABYTE, free_bytes
 from wetread import certificates
 from wetread.cli.output import ConfigOption, JsonOption, show_json
@@ -24,7 +25,7 @@ def register(app: typer.Typer) -> None:
 
 
 def status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """Show the disk and how long it lasts, jobs by state, destinations, and certificates."""
+    """Show the disk and how long it lasts, jobs by state, pauses, destinations, certificates."""
     settings = load(config)
     with open_database(settings).read() as connection:
         disk = _disk(settings, overview.stored(connection))
@@ -33,10 +34,12 @@ def status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
             "deliveries": overview.deliveries(connection),
             "commitments": overview.commitments(connection),
         }
+        paused = overview.paused(connection)
         places = overview.destinations(connection, [each.name for each in settings.destination])
     expiries = _certificates(settings)
     if as_json:
-        show_json({"disk": disk, **counts, "destinations": places, "certificates": expiries})
+        further = {"paused": paused, "destinations": places, "certificates": expiries}
+        show_json({"disk": disk, **counts, **further})
         return
     typer.echo(f"disk         {_disk_line(disk)}")
     typer.echo(f"archive      {disk['instances']} instances, {shown_size(disk['archive_bytes'])}")
@@ -46,6 +49,8 @@ def status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     for name, states in counts.items():
         shown = ", ".join(f"{count} {state}" for state, count in states.items() if count)
         typer.echo(f"{name:<12} {shown or 'none'}")
+    for each in paused:
+        typer.echo(f"{'paused':<12} {_paused_line(each)}")
     for each in places:
         typer.echo(f"{'destination':<12} {_destination_line(each)}")
     for each in expiries:
@@ -85,6 +90,11 @@ def _certificate_line(certificate: dict[str, Any]) -> str:
         return f"{certificate['file']}: EXPIRED on {certificate['not_after'][:10]}"
     warned = "EXPIRES" if days < certificates.WARN_DAYS else "expires"
     return f"{certificate['file']}: {warned} on {certificate['not_after'][:10]}, in {days} days"
+
+
+def _paused_line(pause: dict[str, Any]) -> str:
+    name = "all models" if pause["name"] == EVERYTHING else pause["name"]
+    return f"{name} since {pause['since']}" + (f" ({pause['reason']})" if pause["reason"] else "")
 
 
 def _destination_line(place: dict[str, Any]) -> str:
