@@ -122,10 +122,12 @@ def test_who_has_no_certificate_and_who_comes_from_elsewhere_is_in_the_trail(
             suppress(OSError),
         ):
             secured.recv(1)
+        wait_until(lambda: len(found(node, "Node Authentication")) >= 1)
         with socket.create_connection(
             ("127.0.0.1", node.port), source_address=("127.0.0.2", 0)
         ) as elsewhere:
             assert elsewhere.recv(1) == b""
+        wait_until(lambda: len(found(node, "Node Authentication")) >= 2)
         knock(node)
         wait_until(lambda: len(found(node, "Node Authentication")) >= 3)
     certificate, address, title = found(node, "Node Authentication")
