@@ -218,7 +218,7 @@ def fail(
     LeaseLost
         The report was given to somebody else.
     """
-    if claimed.attempt >= retry.attempts:
+    if retry.exhausted(claimed.attempt):
         _leave(connection, claimed, CommitmentState.DEAD, {"reason": reason})
         return CommitmentState.DEAD
     run_at = now(connection) + retry.wait(claimed.attempt)

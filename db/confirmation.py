@@ -242,7 +242,8 @@ def give_up(connection: Connection, destination: str, retry: RetryPolicy) -> lis
     ).all()
     given_up = []
     for row in rows:
-        state = DeliveryState.DEAD if row.attempts >= retry.attempts else DeliveryState.PENDING
+        dead = retry.exhausted(row.attempts)
+        state = DeliveryState.DEAD if dead else DeliveryState.PENDING
         reason = row.reason or OVERDUE
         connection.execute(
             update(Delivery)

@@ -5,7 +5,7 @@
     StoreError              base
     |-- SchemaError         the database is newer than this program
     |-- IllegalMove         a job or delivery is not in a state that allows the move
-    |-- NotFound            no such job, study or delivery
+    |-- NotFound            no such job, study, delivery or model
     |-- LeaseLost           another worker holds the lease now; discard what was made
     `-- InvalidUID          a peer's string is not a UID and must not become a path
 """
@@ -29,7 +29,7 @@ class IllegalMove(StoreError):
 
 
 class NotFound(StoreError):
-    """No such job, study or delivery."""
+    """No such job, study, delivery or model."""
 
 
 class LeaseLost(StoreError):

@@ -73,7 +73,7 @@ class Leased:
             .with_for_update(skip_locked=True)
         ).all()
         for row_id, attempts in expired:
-            state = self.dead if attempts >= retry.attempts else self.free
+            state = self.dead if retry.exhausted(attempts) else self.free
             connection.execute(
                 update(table)
                 .where(table.id == row_id)

@@ -30,7 +30,7 @@ from db.schema import (
 
 _ASK_AFTER_SECONDS = 1.0  # so that what was sent together is asked about together
 
-_WAITING = (DeliveryState.PENDING, DeliveryState.HELD)
+_TO_SEND = (DeliveryState.PENDING, DeliveryState.HELD)
 _BY_HAND = (DeliveryState.DEAD, DeliveryState.REFUSED, DeliveryState.HELD)
 
 _LEASED = Leased(
@@ -175,7 +175,7 @@ def claimable(connection: Connection, destination: str) -> bool:
         .where(
             Delivery.destination == destination,
             or_(
-                and_(Delivery.state.in_(_WAITING), Delivery.run_at <= moment),
+                and_(Delivery.state.in_(_TO_SEND), Delivery.run_at <= moment),
                 and_(Delivery.state == DeliveryState.SENDING, Delivery.lease_until < moment),
             ),
         )
@@ -286,7 +286,7 @@ def fail(connection: Connection, parcel: Parcel, reason: str, retry: RetryPolicy
         The delivery was given to somebody else.
     """
     values: dict[str, object] = {"reason": reason}
-    if parcel.attempt < retry.attempts:
+    if not retry.exhausted(parcel.attempt):
         state = DeliveryState.PENDING
         values |= {"run_at": now(connection) + retry.wait(parcel.attempt)}
     else:

@@ -16,6 +16,7 @@ user may mount a file (root).
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 import tempfile
 import time
@@ -135,7 +136,10 @@ def main() -> int:
         outcome = run(folder, kind, chosen.studies, seconds, chosen.seed)
         show(kind, chosen.studies, seconds, chosen.seed, outcome)
         losses += outcome.verdict.total
-        print(f"what it wrote lies in {folder}")
+        if outcome.verdict.total:
+            print(f"what it wrote lies in {folder}")
+        else:
+            shutil.rmtree(folder)
     return 1 if losses else 0
 
 

@@ -265,7 +265,7 @@ COMMANDS = [
     ["up"], ["receive"], ["work"], ["deliver"], ["echo", "A@h:1"], ["send", "x", "--to", "A@h:1"],
     ["jobs", "list"], ["jobs", "show", "1"], ["jobs", "retry", "1"], ["jobs", "cancel", "1"],
     ["studies", "list"], ["studies", "show", "1"], ["models", "list"], ["models", "check"],
-    ["config", "check"],
+    ["models", "pause"], ["models", "resume"], ["config", "check"],
 ]  # fmt: skip
 
 
@@ -466,7 +466,7 @@ def test_models_check(wetread: Wetread, tmp_path: Path) -> None:
 def test_a_worker_with_an_unusable_package_says_so(wetread: Wetread, tmp_path: Path) -> None:
     write_package(tmp_path / "models", ("batch = 2", "batch = 0"))
     Path("wetread.toml").write_text('[models]\nfolders = ["models"]\n', "utf-8")
-    for command in (["models", "list"], ["models", "check"]):
+    for command in (["models", "list"], ["models", "check"], ["models", "pause", "tiny"]):
         done = wetread(*command)
         assert (done.code, done.out) == (3, "")
         assert "model.toml: runtime.batch: Input should be greater" in done.err

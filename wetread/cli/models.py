@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,6 +16,9 @@ from wetread.config import Settings, load
 from wetread.roles import open_database
 from wetread.trails import command_trail
 
+if TYPE_CHECKING:
+    from inference.package import Package
+
 app = typer.Typer(no_args_is_help=True, help="The model packages: list, check, pause, resume.")
 
 ModelName = Annotated[
@@ -26,15 +29,7 @@ ModelName = Annotated[
 @app.command("list")
 def list_models(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """List the packages that workers read with."""
-    from inference.errors import ManifestError
-    from inference.package import find_packages
-
-    settings = load(config)
-    try:
-        packages = find_packages(settings.models.folders, settings.models.disabled)
-    except ManifestError as error:
-        sys.stderr.write(f"wetread: {error}\n")
-        raise typer.Exit(Exit.CONFIG) from error
+    packages = _packages(load(config))
     rows = [
         {
             "name": each.name,
@@ -128,13 +123,22 @@ def resume(
     _tell(rows, as_json)
 
 
-def _known(settings: Settings, name: str | None) -> str:
-    """The name of a model that is here, or of all."""
+def _packages(settings: Settings) -> list[Package]:
+    from inference.errors import ManifestError
     from inference.package import find_packages
 
+    try:
+        return find_packages(settings.models.folders, settings.models.disabled)
+    except ManifestError as error:
+        sys.stderr.write(f"wetread: {error}\n")
+        raise typer.Exit(Exit.CONFIG) from error
+
+
+def _known(settings: Settings, name: str | None) -> str:
+    """The name of a model that is here, or of all."""
     if name is None:
         return EVERYTHING
-    here = {each.name for each in find_packages(settings.models.folders, settings.models.disabled)}
+    here = {each.name for each in _packages(settings)}
     if name not in here:
         raise NotFound(f"there is no model {name}; there are {', '.join(sorted(here)) or 'none'}")
     return name
