@@ -37,7 +37,7 @@ app = typer.Typer(
         "overlays back to the PACS. AI here screens; the physician decides."
     ),
     epilog="Exit codes: 0 success, 1 failed, 2 wrong usage, 3 settings or model package unusable, "
-    "4 no such job, study or commitment.",
+    "4 no such job, study, model or commitment.",
 )
 run_roles.register(app)
 network.register(app)
