@@ -138,6 +138,18 @@ class ServingDIMSE(DIMSEServiceProvider):
 
     _taken = 0  # bytes of the message under way, with the headers of its PDVs
 
+    def __init__(self, assoc: Association) -> None:
+        super().__init__(assoc)
+        self._sending = threading.Lock()
+
+    def send_msg(self, primitive: Any, context_id: int) -> None:
+        """Send a message, none of whose fragments mix with another's.
+
+        A commitment report comes from a thread of its own, while this one may answer.
+        """
+        with self._sending:
+            super().send_msg(primitive, context_id)
+
     def receive_primitive(self, primitive: P_DATA) -> None:
         """Take a piece of a message, unless it becomes too long."""
         pieces = primitive.presentation_data_value_list

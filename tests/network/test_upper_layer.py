@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import re
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pynetdicom
 import pytest
@@ -11,9 +13,14 @@ from pynetdicom import AE, evt
 from pynetdicom._globals import MODE_ACCEPTOR
 from pynetdicom.association import Association
 from pynetdicom.dimse import DIMSEServiceProvider
+from pynetdicom.dimse_primitives import N_EVENT_REPORT
 from pynetdicom.dul import DULServiceProvider
 from pynetdicom.fsm import TRANSITION_TABLE
+from pynetdicom.pdu_primitives import P_DATA
 from pynetdicom.transport import AssociationServer, AssociationSocket, RequestHandler
+
+from dimse.command import message_id, parse
+from scp.upper_layer import ServingDIMSE
 
 
 def source(item: object) -> str:
@@ -88,6 +95,41 @@ def test_messages_are_put_together_where_we_look() -> None:
     assert "self.message is None" in receive
     assert "self.msg_queue.put(" in receive
     assert "block: bool = False" in source(DIMSEServiceProvider.get_msg)
+
+
+def test_messages_of_two_threads_do_not_mix() -> None:
+    """A report that goes out beside an answer, to a peer that takes but short PDUs."""
+
+    class SlowDUL(DULServiceProvider):
+        def send_pdu(self, primitive: object) -> None:
+            assert isinstance(primitive, P_DATA)
+            sent.extend(data for _, data in primitive.presentation_data_value_list)
+            time.sleep(0.001)
+
+    sent: list[bytes] = []
+    association = Association(AE(), MODE_ACCEPTOR)
+    association.requestor.maximum_length = 40
+    association.dul = SlowDUL(association)
+    dimse = ServingDIMSE(association)
+
+    def report(number: int) -> None:
+        message = N_EVENT_REPORT()
+        message.MessageID = number
+        message.AffectedSOPClassUID = "1.2.840.10008.1.20.1"
+        message.AffectedSOPInstanceUID = "1.2.840.10008.1.20.1.1"
+        message.EventTypeID = 1
+        dimse.send_msg(message, 1)
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(report, range(1, 21)))
+    received, command = [], b""
+    for fragment in sent:
+        command += fragment[1:]
+        if fragment[0] & 0x02:  # the last of a message (PS3.8 Annex E.2)
+            received.append(message_id(parse(command)))
+            command = b""
+    assert len(sent) > 2 * len(received)
+    assert sorted(received) == list(range(1, 21))
 
 
 def test_the_events_mean_what_we_raise() -> None:
