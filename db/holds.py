@@ -6,8 +6,10 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, delete, select
 
+from db import wake
 from db.engine import insert_ignoring, now
 from db.schema import EVERYTHING, Hold
+from db.wake import Topic
 
 
 class Held(NamedTuple):
@@ -26,6 +28,7 @@ def pause(connection: Connection, name: str = EVERYTHING, reason: str | None = N
 
 def resume(connection: Connection, name: str = EVERYTHING) -> bool:
     """End a pause; False if there was none."""
+    wake.notify(connection, Topic.JOBS)
     return connection.execute(delete(Hold).where(Hold.name == name)).rowcount > 0
 
 

@@ -13,13 +13,14 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, and_, func, insert, select, update
 
-from db import claims
+from db import claims, wake
 from db.driver import Driver, Step
 from db.engine import driver_of, insert_ignoring, now
 from db.errors import IllegalMove, LeaseLost, NotFound
 from db.retry import RetryPolicy
 from db.schema import JOB_MOVES, Instance, InstanceState, Job, JobInput, JobState
 from db.studies import StoredInstance
+from db.wake import Topic
 
 ROUTINE, UNDECIDED, URGENT = 0, 5, 10
 """Priorities of jobs and deliveries: the higher goes first."""
@@ -357,6 +358,7 @@ def retry(connection: Connection, job_id: int) -> None:
         "finished_at": None,
     }
     _move(connection, job_id, JobState.QUEUED, values)
+    wake.notify(connection, Topic.JOBS)
 
 
 def state_of(connection: Connection, job_id: int) -> JobState:
@@ -443,6 +445,7 @@ def _create(
         rows = [{"job_id": job_id, "sop_instance_uid": i.sop_instance_uid} for i in instances]
         connection.execute(insert(JobInput), rows)
         _supersede(connection, study_uid, model, job_id)
+        wake.notify(connection, Topic.JOBS)
     return job_id
 
 

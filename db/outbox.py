@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, Select, and_, func, insert, or_, select, update
 
+from db import wake
 from db.engine import insert_ignoring, now
 from db.errors import NotFound
 from db.jobs import Claim
@@ -27,6 +28,7 @@ from db.schema import (
     JobState,
     Result,
 )
+from db.wake import Topic
 
 _ASK_AFTER_SECONDS = 1.0  # so that what was sent together is asked about together
 
@@ -150,6 +152,8 @@ def post(
             for rank, uid in enumerate(letter.forms)
         ]
         connection.execute(insert(DeliveryForm), forms)
+    if letters:
+        wake.notify(connection, Topic.DELIVERIES)
 
 
 def posted(connection: Connection, letter: Letter) -> bool:
@@ -351,6 +355,7 @@ def retry(connection: Connection, job_id: int) -> int:
             reason=None,
         )
     )
+    wake.notify(connection, Topic.DELIVERIES)
     return revived.rowcount
 
 

@@ -14,9 +14,11 @@ from typing import Any
 from sqlalchemy import Connection, Double, Executable, and_, bindparam, func, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from db import wake
 from db.driver import Driver, Step
 from db.engine import driver_of, now, server_clock
 from db.schema import Instance, InstanceState, Result, Study
+from db.wake import Topic
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,6 +133,7 @@ def release(connection: Connection, study_uids: Iterable[str], release_seconds: 
             .where(Study.study_uid == study_uid, Study.due_at > due_at)
             .values(due_at=due_at)
         )
+    wake.notify(connection, Topic.JOBS)
 
 
 def due(connection: Connection, limit: int = 16) -> list[DueStudy]:

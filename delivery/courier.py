@@ -17,12 +17,13 @@ from db.errors import LeaseLost
 from db.outbox import Parcel
 from db.retry import RetryPolicy
 from db.schema import DeliveryState
+from db.wake import Topic, Waiter
 from delivery import turns
 from delivery.destination import Away, Destination, Held, Line, Outcome, Refused, Sent
 from delivery.observer import Observer, Recorded, Unobserved, tell
 
 _log = structlog.get_logger(__name__)
-_POLL_SECONDS = 0.02
+_POLL_SECONDS = 0.5  # for what comes with time alone: the end of a backoff, a lease, an outage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +84,8 @@ class Courier:
             for each in self._destinations
             for number, line in enumerate(each.lines, 1)
         }
-        turns.run(work, stop, _POLL_SECONDS)
+        with Waiter(self._database, Topic.DELIVERIES) as waiter:
+            turns.run(work, stop, _POLL_SECONDS, waiter)
         for each in self._destinations:
             for line in each.lines:
                 line.close()

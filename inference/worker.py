@@ -19,6 +19,7 @@ from db.engine import Database
 from db.errors import LeaseLost, trace, where
 from db.jobs import Claim, ModelRef, Stranded
 from db.retry import RetryPolicy
+from db.wake import Topic, Waiter
 from inference import study
 from inference.addressing import Profile, addressed
 from inference.errors import ArchiveError, PixelError, ReadingError
@@ -36,7 +37,7 @@ from sr.patient import SourceError
 from sr.reasons import Reason
 
 _log = structlog.get_logger(__name__)
-_POLL_SECONDS = 0.05
+_POLL_SECONDS = 0.5  # for what comes with time alone: the end of a backoff or of a lease
 _TROUBLE_SECONDS = 2.0
 _AWAY_SECONDS = 30.0
 _TURNS_PER_OVERDUE = (
@@ -106,15 +107,17 @@ class Worker:
 
     def run(self, stop: threading.Event) -> None:
         """Work until ``stop`` is set; the job at hand is finished first."""
-        while not stop.is_set():
-            try:
-                busy = self.route_due() + self.work_once()
-                pause = 0.0 if busy else self._pause()
-            except Exception as error:  # noqa: BLE001 - the supervised loop: the database may be away
-                _log.error("worker.trouble", error=where(error))
-                stop.wait(_TROUBLE_SECONDS)
-                continue
-            stop.wait(pause)
+        with Waiter(self._database, Topic.JOBS) as waiter:
+            while not stop.is_set():
+                try:
+                    busy = self.route_due() + self.work_once()
+                    pause = 0.0 if busy else self._pause()
+                except Exception as error:  # noqa: BLE001 - the supervised loop: the database may be away
+                    _log.error("worker.trouble", error=where(error))
+                    stop.wait(_TROUBLE_SECONDS)
+                    continue
+                if pause:
+                    waiter.wait(pause, stop)
 
     def _pause(self) -> float:
         """Seconds to idle: to the moment a study is due, or until the next look for jobs."""
