@@ -14,14 +14,23 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
+import psycopg
+
 from tools.node import children
 from tools.ports import free_port
 
 
 class PostgresServer:
-    """Runs ``initdb`` and ``postgres`` in a temporary folder, as ``postgres`` if we are root."""
+    """Runs ``initdb`` and ``postgres`` in a temporary folder, as ``postgres`` if we are root.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    durable
+        Whether what is committed survives a power cut, which takes time.
+    """
+
+    def __init__(self, *, durable: bool = True) -> None:
+        self._durable = durable
         self.port = free_port()
         self._numbers = itertools.count()
         self._folder = Path(tempfile.mkdtemp(prefix="wetread-pg-"))
@@ -55,6 +64,8 @@ class PostgresServer:
     def start(self) -> None:
         """Start the server and wait until it answers."""
         options = f"-p {self.port} -h 127.0.0.1 -k {self._folder} -c max_connections=200"
+        if not self._durable:
+            options += " -c fsync=off"
         self._call(
             "pg_ctl", "-D", f"{self._folder}/data", "-l", f"{self._folder}/log", "-w",
             "-o", options, "start",
@@ -73,11 +84,16 @@ class PostgresServer:
         while Path(f"/proc/{pid}").exists():
             time.sleep(0.01)
 
-    def new_database(self) -> str:
-        """Create an empty database and return its URL."""
+    def new_database(self, template: str | None = None) -> str:
+        """Create an empty database, or a copy of the one with that URL, and return its URL."""
         name = f"wetread_{next(self._numbers)}"
-        self._call("createdb", "-h", "127.0.0.1", "-p", str(self.port), "-U", self._user, name)
-        return f"postgresql+psycopg://{self._user}@127.0.0.1:{self.port}/{name}"
+        like = "template0" if template is None else template.rpartition("/")[2]
+        server = f"127.0.0.1:{self.port}"
+        with psycopg.connect(
+            f"postgresql://{self._user}@{server}/postgres", autocommit=True
+        ) as connection:
+            connection.execute(f"create database {name} template {like}")
+        return f"postgresql+psycopg://{self._user}@{server}/{name}"
 
     def _call(self, program: str, *arguments: str) -> None:
         binaries = self._binaries()
