@@ -60,9 +60,8 @@ def take_of_limited(dialect: str) -> Executable:
 
 
 def take_more(dialect: str) -> Executable:
-    """The same for a model's next jobs of some priority at least that were never tried before."""
-    at_least = Job.priority >= bindparam("least", type_=Integer)
-    following = _next(dialect, Job.id).where(at_least, Job.attempts == 0)
+    """The same for a model's next jobs of some priority at least."""
+    following = _next(dialect, Job.id).where(Job.priority >= bindparam("least", type_=Integer))
     return _taken(dialect, following.limit(bindparam("others", type_=Integer)))
 
 
@@ -140,6 +139,7 @@ def _next(dialect: str, *columns: Any) -> Select[Any]:
             Job.model == _MODEL,
             Job.model_version == bindparam("version", type_=String),
             Job.priority <= bindparam("most", type_=Integer),
+            Job.attempts <= bindparam("tried", type_=Integer),
             Job.run_at <= moment(dialect) - bindparam("patience", type_=Double),
             ~held,
         )

@@ -33,11 +33,15 @@ NO_LIMITS: Mapping[str, int] = {}
 NO_BATCHES: Mapping[ModelRef, int] = {}
 
 
+_MANY = 2**31 - 1
+
+
 class _Which(NamedTuple):
     """Which jobs a claim considers."""
 
     most: int  # of this priority at most
-    patience: float  # waiting for at least so many seconds
+    patience: float = 0.0  # waiting for at least so many seconds
+    tried: int = _MANY  # so often at most
 
 
 class _Taken(NamedTuple):
@@ -56,7 +60,7 @@ class _Taken(NamedTuple):
         return -self.priority, self.run_at, self.job_id
 
 
-_ANY = _Which(2**31 - 1, 0.0)
+_ANY = _Which(_MANY)
 _OVERDUE = _Which(ROUTINE, PATIENCE_SECONDS)
 _OPEN = (JobState.QUEUED, JobState.RUNNING)
 
@@ -157,6 +161,7 @@ def claim(
     *,
     batches: Mapping[ModelRef, int] = NO_BATCHES,
     overdue_first: bool = False,
+    untried: bool = False,
 ) -> list[Claim]:
     """Take the most urgent, then oldest, queued job under a lease, and what may be read with it.
 
@@ -179,6 +184,8 @@ def claim(
         Before all others comes the routine job that has waited longest, if that is more than
         ``PATIENCE_SECONDS``. A worker asks for it now and then, so that routine does not starve;
         not always, or a backlog that is overdue as a whole would hold up every urgent study.
+    untried
+        Only jobs that were never tried before.
 
     Returns
     -------
@@ -187,7 +194,8 @@ def claim(
         comes alone: it may be what killed its worker, and should not take others with it.
     """
     driver = driver_of(connection)
-    for which in (_OVERDUE, _ANY) if overdue_first else (_ANY,):
+    wanted = (_OVERDUE, _ANY) if overdue_first else (_ANY,)
+    for which in (each._replace(tried=0 if untried else _MANY) for each in wanted):
         some = _with_jobs(driver, models, limits, which) if len(models) > 1 else models
         for model in some:
             values = _claim_values(model, limits, which)
@@ -354,6 +362,19 @@ def postpone(connection: Connection, claim: Claim, reason: str, seconds: float) 
     _leave(connection, claim, values)
 
 
+def give_back(connection: Connection, claim: Claim) -> None:
+    """Running to queued, uncounted and at its old place: nobody has begun with it.
+
+    Raises
+    ------
+    LeaseLost
+        The job belongs to somebody else now.
+    """
+    values = {"state": JobState.QUEUED, "attempts": claim.attempt - 1, **_UNLEASED}
+    _leave(connection, claim, values)
+    wake.notify(connection, Topic.JOBS)
+
+
 def cancel(connection: Connection, job_id: int) -> None:
     """Queued or running to cancelled, by hand; a worker at it finds its lease lost.
 
@@ -446,7 +467,8 @@ def _take(
     if limited:
         (((running,),),) = driver.run([Step(claims.count_running, values)])
         batch = min(batch, 1 + limits[model.name] - running)
-    more = {**values, **_ANY._asdict(), "least": taken[0].priority, "others": batch - 1}
+    following = _Which(_MANY, tried=0)._asdict() | {"least": taken[0].priority}
+    more = values | following | {"others": batch - 1}
     (others,) = driver.run([Step(claims.take_more, more)])
     return taken + sorted((_Taken(*row) for row in others), key=_Taken.place)
 

@@ -1,9 +1,9 @@
-"""Keeps a job's lease alive while the job is worked on."""
+"""Keeps leases of jobs alive while the jobs are worked on."""
 
 from __future__ import annotations
 
 import threading
-from typing import Self
+from collections.abc import Sequence
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -16,33 +16,42 @@ _log = structlog.get_logger(__name__)
 
 
 class Heartbeat:
-    """Renews a claim three times per lease from a thread of its own, inside a ``with`` block.
+    """Renews claims three times per lease from a thread of its own, from now on until ``end``.
 
     A lost lease is only logged here: whoever finishes the job finds out in the database.
     """
 
-    def __init__(self, database: Database, claim: jobs.Claim, lease_seconds: float) -> None:
+    def __init__(
+        self, database: Database, claims: Sequence[jobs.Claim], lease_seconds: float
+    ) -> None:
         self._database = database
-        self._claim = claim
+        self._claims = set(claims)
         self._lease_seconds = lease_seconds
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._beat, daemon=True, name="heartbeat")
-
-    def __enter__(self) -> Self:
         self._thread.start()
-        return self
 
-    def __exit__(self, *_: object) -> None:
+    def leave(self, claim: jobs.Claim) -> None:
+        """Renew this one no more: its job is finished."""
+        self._claims.discard(claim)
+
+    def end(self) -> None:
+        """Renew none any more."""
         self._over.set()
         self._thread.join()
 
     def _beat(self) -> None:
         while not self._over.wait(self._lease_seconds / 3):
-            try:
-                with self._database.write() as connection:
-                    jobs.renew(connection, self._claim, self._lease_seconds)
-            except LeaseLost:
-                _log.warning("job.lease_lost", job_id=self._claim.job_id)
-                return
-            except SQLAlchemyError as error:
-                _log.warning("job.lease_not_renewed", error=type(error).__name__)
+            for claim in tuple(self._claims):
+                self._renew(claim)
+
+    def _renew(self, claim: jobs.Claim) -> None:
+        try:
+            with self._database.write() as connection:
+                jobs.renew(connection, claim, self._lease_seconds)
+        except LeaseLost:
+            if claim in self._claims:  # else it was finished this moment
+                _log.warning("job.lease_lost", job_id=claim.job_id)
+                self.leave(claim)
+        except SQLAlchemyError as error:
+            _log.warning("job.lease_not_renewed", error=type(error).__name__)

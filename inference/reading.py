@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from inference.manifest import (
     SegmentationSection,
 )
 from inference.outputs import Outputs
+from inference.package import Package
 from inference.pixels import prepare
 from inference.runtime import Model
 from inference.view import View, box_of
@@ -32,8 +34,11 @@ from sr.findings import (
     Segment,
 )
 
+Pictures = Mapping[str, NDArray[np.uint8]]
+"""Displayed pictures by SOP Instance UID, shape (Rows, Columns)."""
 
-def read_pictures(model: Model, pictures: Mapping[str, NDArray[np.uint8]]) -> Reading:
+
+def read_pictures(model: Model, pictures: Pictures) -> Reading:
     """Read the images of a study that fit the model, each on its own.
 
     Parameters
@@ -41,19 +46,46 @@ def read_pictures(model: Model, pictures: Mapping[str, NDArray[np.uint8]]) -> Re
     model
         The loaded model.
     pictures
-        By SOP Instance UID, at least one: what ``inference.pixels.displayed`` gives for the
-        image in the model's window, shape (Rows, Columns).
+        What ``inference.pixels.displayed`` gives for each image in the model's window, at least
+        one.
 
     Raises
     ------
     ModelError
         The runtime failed.
     """
-    package = model.package
-    uids, step = list(pictures), package.manifest.runtime.batch
-    images: list[ImageReading] = []
-    for start in range(0, len(uids), step):
-        images += _read_batch(model, {uid: pictures[uid] for uid in uids[start : start + step]})
+    return read_studies(model, [pictures])[0]
+
+
+def read_studies(model: Model, studies: Sequence[Pictures]) -> list[Reading]:
+    """Read several studies; images of different ones share the runs of the model.
+
+    Raises
+    ------
+    ModelError
+        The runtime failed, on whichever study.
+    """
+    images = [
+        _Picture(number, uid, picture)
+        for number, pictures in enumerate(studies)
+        for uid, picture in pictures.items()
+    ]
+    found: list[list[ImageReading]] = [[] for _ in studies]
+    step = model.package.manifest.runtime.batch
+    for start in range(0, len(images), step):
+        together = images[start : start + step]
+        for image, read in zip(together, _read_batch(model, together), strict=True):
+            found[image.study].append(read)
+    return [_reading(model.package, each) for each in found]
+
+
+class _Picture(NamedTuple):
+    study: int
+    uid: str
+    picture: NDArray[np.uint8]
+
+
+def _reading(package: Package, images: Sequence[ImageReading]) -> Reading:
     decisions = [each.decision for each in images if each.decision is not None]
     return Reading(
         algorithm=package.algorithm,
@@ -65,16 +97,20 @@ def read_pictures(model: Model, pictures: Mapping[str, NDArray[np.uint8]]) -> Re
     )
 
 
-def _read_batch(model: Model, pictures: Mapping[str, NDArray[np.uint8]]) -> list[ImageReading]:
+def _read_batch(model: Model, images: Sequence[_Picture]) -> list[ImageReading]:
     preparation = model.package.preparation
-    boxes = [box_of(each, preparation) for each in pictures.values()]
-    pairs = list(zip(pictures.values(), boxes, strict=True))
-    outputs = model.run(np.stack([prepare(each, preparation, box) for each, box in pairs]))
+    boxes = [box_of(each.picture, preparation) for each in images]
+    pairs = list(zip(images, boxes, strict=True))
+    outputs = model.run(np.stack([prepare(each.picture, preparation, box) for each, box in pairs]))
     return [
         _image_reading(
-            model.package.manifest, outputs, row, uid, View.of(picture, preparation, box)
+            model.package.manifest,
+            outputs,
+            row,
+            each.uid,
+            View.of(each.picture, preparation, box),
         )
-        for row, (uid, (picture, box)) in enumerate(zip(pictures, pairs, strict=True))
+        for row, (each, box) in enumerate(pairs)
     ]
 
 

@@ -61,6 +61,11 @@ class Model:
         """The execution provider that really runs, e.g. ``"CPUExecutionProvider"``."""
         return str(self._session.get_providers()[0])
 
+    @property
+    def on_gpu(self) -> bool:
+        """Whether it runs on a GPU, where a full batch takes little longer than one image."""
+        return self.provider == _CUDA
+
     def run(self, batch: NDArray[np.float32]) -> Outputs:
         """Run the graph.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,16 +14,13 @@ from inference.errors import PixelError
 from inference.files import read_file
 from inference.manifest import Manifest
 from inference.pixels import displayed
-from inference.reading import read_pictures
+from inference.reading import Pictures, read_studies
 from inference.runtime import Model
 from inference.series import counted
 from inference.series_reading import read_volume
 from inference.volume import Volume, volume_of
 from sr.findings import NotAssessed, Reading
 from sr.reasons import Reason
-
-Pictures = Mapping[str, NDArray[np.uint8]]
-"""Displayed pictures by SOP Instance UID, shape (Rows, Columns)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,12 +105,25 @@ def read(model: Model, seen: Seen) -> Reading:
     ModelError
         The runtime failed.
     """
-    content = seen.content
-    if isinstance(content, Volume):
-        reading = read_volume(model, content)
-    else:
-        reading = read_pictures(model, content)
-    return replace(reading, not_assessed=seen.not_assessed)
+    return read_together(model, [seen])[0]
+
+
+def read_together(model: Model, several: Sequence[Seen]) -> list[Reading]:
+    """Read several studies; of those that are read image by image, images share runs.
+
+    Raises
+    ------
+    ModelError
+        The runtime failed, on whichever study.
+    """
+    volumes = [each.content for each in several if isinstance(each.content, Volume)]
+    pictures = [each.content for each in several if not isinstance(each.content, Volume)]
+    # A model reads images or series, so one of the two is empty.
+    readings = [read_volume(model, each) for each in volumes] or read_studies(model, pictures)
+    return [
+        replace(reading, not_assessed=each.not_assessed)
+        for each, reading in zip(several, readings, strict=True)
+    ]
 
 
 def shown(manifest: Manifest, seen: Seen, reading: Reading) -> Pictures:

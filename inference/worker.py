@@ -25,12 +25,14 @@ from inference.addressing import Profile, addressed
 from inference.errors import ArchiveError, PixelError, ReadingError
 from inference.files import read_header
 from inference.intake import Intake
-from inference.lease import Heartbeat
 from inference.notices import NOTHING, Notices, Post, unknown_model
+from inference.opening import Opened, Opener
 from inference.package import Package
 from inference.passed_over import from_record
 from inference.results import build, store
 from inference.runtime import Model
+from inference.study import Seen
+from inference.together import Read, read_together
 from sr.findings import Reading
 from sr.identity import Kind
 from sr.patient import SourceError
@@ -62,6 +64,9 @@ class WorkerSettings:
         What happens after an error that a retry can mend.
     limits
         How many jobs of a model may be running at the same time, on all hosts together.
+    batch
+        How many jobs of a model are read together; 0 for its own batch on a GPU, and for one on
+        the CPU, where more would be no faster.
     """
 
     owner: str
@@ -69,10 +74,11 @@ class WorkerSettings:
     lease_seconds: float
     retry: RetryPolicy
     limits: Mapping[str, int] = field(default_factory=dict)
+    batch: int = 0
 
 
 class Worker:
-    """Routes due studies and reads queued jobs, one at a time.
+    """Routes due studies and reads queued jobs.
 
     Parameters
     ----------
@@ -102,11 +108,12 @@ class Worker:
         self._notices = Notices(database, archive, settings.profiles)
         by_ref = {ref: model.package for ref, model in self._models.items()}
         self._intake = Intake(database, archive, by_ref, self._notices)
+        self._opener = Opener(self._claim, database, archive, self._models, settings.lease_seconds)
         for ref, model in self._models.items():
             _log.info("model.loaded", model=ref.name, version=ref.version, provider=model.provider)
 
     def run(self, stop: threading.Event) -> None:
-        """Work until ``stop`` is set; the job at hand is finished first."""
+        """Work until ``stop`` is set; the jobs at hand are finished first."""
         with Waiter(self._database, Topic.JOBS) as waiter:
             while not stop.is_set():
                 try:
@@ -118,6 +125,7 @@ class Worker:
                     continue
                 if pause:
                     waiter.wait(pause, stop)
+        self._opener.close()
 
     def _pause(self) -> float:
         """Seconds to idle: to the moment a study is due, or until the next look for jobs."""
@@ -142,57 +150,80 @@ class Worker:
         return sum(self._intake.route(each) for each in due)
 
     def work_once(self) -> int:
-        """Claim and read one job; return how many were claimed."""
-        settings = self._settings
+        """Claim jobs that can be read together, and read them; return how many."""
+        self._bury_stranded()
+        batch = self._opener.take()
+        if batch is None:
+            return 0
+        model = self._models[batch.jobs[0].claim.model]
+        if self._opens_ahead(model) and batch.fresh:
+            self._opener.open_ahead()
+        try:
+            for job, read in zip(batch.jobs, read_together(model, batch.jobs), strict=True):
+                self._conclude(job, read)
+                batch.heartbeat.leave(job.claim)
+        finally:
+            batch.heartbeat.end()
+        return len(batch.jobs)
+
+    def _claim(self, untried: bool) -> list[Claim]:
+        settings, models = self._settings, list(self._models)
         with self._database.read() as connection:
-            if not jobs.claimable(connection, list(self._models), settings.limits):
-                return 0
-            stranded = jobs.stranded(connection, settings.retry)
-        for each in stranded:
-            self._bury(each)
+            if not jobs.claimable(connection, models, settings.limits):
+                return []
         with self._database.write() as connection:
             jobs.reclaim(connection, settings.retry)
             claims = jobs.claim(
                 connection,
                 settings.owner,
-                list(self._models),
+                models,
                 settings.lease_seconds,
                 settings.limits,
+                batches={ref: self._at_once(model) for ref, model in self._models.items()},
                 overdue_first=self._turn % _TURNS_PER_OVERDUE == 0,
+                untried=untried,
             )
-        if not claims:
-            return 0
-        (claim,) = claims
-        self._turn += 1
-        with Heartbeat(self._database, claim, settings.lease_seconds):
-            try:
-                self._read(claim)
-            except LeaseLost:
-                _log.warning("job.discarded", job_id=claim.job_id, study_uid=claim.study_uid)
-            except ArchiveError as error:
-                self._postpone(claim, str(error))
-            except PixelError as error:
-                self._fail(claim, error.reason, error, retryable=error.retryable)
-            except (ReadingError, SourceError) as error:
-                retryable = isinstance(error, ReadingError) and error.retryable
-                self._fail(claim, Reason("{error}", error=error), error, retryable=retryable)
-            except Exception as error:  # noqa: BLE001 - a fault of ours must not stop the queue
-                reason = Reason("internal error at {place}", place=where(error))
-                self._fail(claim, reason, error, retryable=True)
-        return 1
+        self._turn += bool(claims)
+        return claims
 
-    def _read(self, claim: Claim) -> None:
-        model = self._models[claim.model]
+    def _at_once(self, model: Model) -> int:
+        """How many jobs are claimed together; a series is a batch of its own."""
         manifest = model.package.manifest
-        watch = _Stopwatch()
-        with self._database.read() as connection:
-            inputs = jobs.inputs(connection, claim.job_id)
-        with watch.stage("decode"):
-            seen = study.load(manifest, [self._archive.full_path(path) for _, path in inputs])
-        with watch.stage("inference"):
-            reading = study.read(model, seen)
-            left = (*from_record(claim.not_assessed), *reading.not_assessed)
-            reading = replace(reading, not_assessed=left)
+        if manifest.series is not None:
+            return 1
+        return self._settings.batch or (manifest.runtime.batch if model.on_gpu else 1)
+
+    def _opens_ahead(self, model: Model) -> bool:
+        """Whether decoding goes on beside the model; on the CPU it would but take time from it."""
+        return model.on_gpu or self._settings.batch > 1
+
+    def _conclude(self, job: Opened, read: Read) -> None:
+        """Make results of what was read, or record why nothing was."""
+        claim = job.claim
+        try:
+            if isinstance(read.reading, Exception):
+                raise read.reading
+            self._report(job, read.reading, read.seconds)
+        except LeaseLost:
+            _log.warning("job.discarded", job_id=claim.job_id, study_uid=claim.study_uid)
+        except ArchiveError as error:
+            self._postpone(claim, str(error))
+        except PixelError as error:
+            self._fail(claim, error.reason, error, retryable=error.retryable)
+        except (ReadingError, SourceError) as error:
+            retryable = isinstance(error, ReadingError) and error.retryable
+            self._fail(claim, Reason("{error}", error=error), error, retryable=retryable)
+        except Exception as error:  # noqa: BLE001 - a fault of ours must not stop the queue
+            reason = Reason("internal error at {place}", place=where(error))
+            self._fail(claim, reason, error, retryable=True)
+
+    def _report(self, job: Opened, reading: Reading, inference_seconds: float) -> None:
+        claim, seen = job.claim, job.seen
+        assert isinstance(seen, Seen)  # or there would be no reading
+        manifest = self._models[claim.model].package.manifest
+        watch = _Stopwatch(decode=job.decode_seconds, inference=inference_seconds)
+        left = (*from_record(claim.not_assessed), *reading.not_assessed)
+        reading = replace(reading, not_assessed=left)
         profiles, why_not = addressed(self._settings.profiles, reading)
         with watch.stage("results"):
             pictures = study.shown(manifest, seen, reading)
@@ -251,8 +282,14 @@ class Worker:
             reason=reason,
         )
 
+    def _bury_stranded(self) -> None:
+        """Give up jobs that cost a worker with each attempt."""
+        with self._database.read() as connection:
+            stranded = jobs.stranded(connection, self._settings.retry)
+        for each in stranded:
+            self._bury(each)
+
     def _bury(self, job: Stranded) -> None:
-        """Give up a job that cost a worker with each attempt."""
         reason = Reason(jobs.LEASE_LOST)
         post = self._notice(job.study_uid, job.model, reason)
         try:
@@ -275,8 +312,8 @@ class Worker:
 class _Stopwatch:
     """Seconds spent in each named stage, for the log."""
 
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
+    def __init__(self, **seconds: float) -> None:
+        self.seconds = {f"{name}_seconds": round(each, 4) for name, each in seconds.items()}
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:

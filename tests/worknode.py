@@ -41,13 +41,16 @@ class Node:
         packages: Sequence[Path] = (),
         archive: Archive | None = None,
         lease: float = 30.0,
+        batch: int = 0,
         profiles: tuple[Profile, ...] = (Profile(destination="pacs"),),
     ) -> Worker:
         """A worker with the tiny model, or with the given one or ones."""
         tiny = self.folder / "models" / "tiny"
         if package is None and not packages and not tiny.exists():
             write_package(tiny.parent)
-        settings = WorkerSettings(owner=owner, profiles=profiles, lease_seconds=lease, retry=TWICE)
+        settings = WorkerSettings(
+            owner=owner, profiles=profiles, lease_seconds=lease, retry=TWICE, batch=batch
+        )
         read = [read_package(each) for each in packages or [package or tiny]]
         return Worker(settings, self.database, archive or self.archive, read)
 

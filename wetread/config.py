@@ -202,6 +202,7 @@ class Worker(_Section):
     """``[worker]``: how studies are read."""
 
     processes: int = Field(default=1, ge=0, le=64)
+    batch: int = Field(default=0, ge=0, le=256)
     lease_seconds: float = Field(default=30.0, ge=2, le=3600)
     attempts: int = Field(default=5, ge=1, le=100)
     retry_seconds: Seconds = 2.0

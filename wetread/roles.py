@@ -105,6 +105,7 @@ def work(settings: Settings, stop: threading.Event, _trail: Trail = NO_TRAIL) ->
                 longest_seconds=settings.worker.retry_longest_seconds,
             ),
             limits=settings.models.concurrency,
+            batch=settings.worker.batch,
         ),
         open_database(settings),
         Archive(settings.node.data_dir),

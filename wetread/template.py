@@ -47,6 +47,7 @@ release_seconds = 1               # due this long after the association is relea
 
 [worker]
 processes = 1                     # how many 'wetread up' starts
+batch = 0                         # studies read together; 0: as the model says on a GPU, else one
 lease_seconds = 30                # a worker that says nothing for this long has lost its job
 attempts = 5                      # then the job is dead, with the reason
 retry_seconds = 2                 # wait after the first failure; doubles, up to ...
