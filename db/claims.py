@@ -35,27 +35,40 @@ QUEUED: ColumnElement[bool] = Job.state == literal_column(f"'{JobState.QUEUED}'"
 RUNNING: ColumnElement[bool] = Job.state == literal_column(f"'{JobState.RUNNING}'")
 
 _MODEL = bindparam("model", type_=String)
+_ONE: ColumnElement[int] = literal_column("1")  # the same, lest it sorts all to be ready for many
 _LOCK = 0x77746A6F  # "wtjo": PostgreSQL advisory locks of models whose running jobs are counted
 
 
 def first(dialect: str) -> Executable:
     """Priority and time of a model's next job."""
-    return _next(dialect, Job.priority, Job.run_at)
+    return _next(dialect, Job.priority, Job.run_at).limit(_ONE)
 
 
 def first_of_limited(dialect: str) -> Executable:
     """The same of a model that may have but so many jobs running."""
-    return _next(dialect, Job.priority, Job.run_at).where(_has_room())
+    return _next(dialect, Job.priority, Job.run_at).where(_has_room()).limit(_ONE)
 
 
 def take(dialect: str) -> Executable:
     """Queued to running for a model's next job."""
-    return _taken(dialect, _next(dialect, Job.id))
+    return _taken(dialect, _next(dialect, Job.id).limit(_ONE))
 
 
 def take_of_limited(dialect: str) -> Executable:
     """The same of a model that may have but so many jobs running; ``lock_limited`` comes first."""
-    return _taken(dialect, _next(dialect, Job.id).where(_has_room()))
+    return _taken(dialect, _next(dialect, Job.id).where(_has_room()).limit(_ONE))
+
+
+def take_more(dialect: str) -> Executable:
+    """The same for a model's next jobs of some priority at least that were never tried before."""
+    at_least = Job.priority >= bindparam("least", type_=Integer)
+    following = _next(dialect, Job.id).where(at_least, Job.attempts == 0)
+    return _taken(dialect, following.limit(bindparam("others", type_=Integer)))
+
+
+def count_running(_dialect: str) -> Executable:
+    """How many jobs of a model are running."""
+    return _count_running()
 
 
 def lock_limited(_dialect: str) -> Executable:
@@ -118,7 +131,7 @@ def moment(dialect: str) -> ColumnElement[Any]:
 
 
 def _next(dialect: str, *columns: Any) -> Select[Any]:
-    """The next job of a model that is not paused."""
+    """The jobs of a model that is not paused, in the order in which they are taken."""
     held = exists().where(Hold.name.in_([_MODEL, literal_column(f"'{EVERYTHING}'")]))
     return (
         select(*columns)
@@ -131,23 +144,26 @@ def _next(dialect: str, *columns: Any) -> Select[Any]:
             ~held,
         )
         .order_by(Job.priority.desc(), Job.run_at, Job.id)
-        .limit(1)
+    )
+
+
+def _count_running() -> Select[Any]:
+    other = aliased(Job)
+    return select(func.count()).where(
+        other.state == literal_column(f"'{JobState.RUNNING}'"), other.model == _MODEL
     )
 
 
 def _has_room() -> ColumnElement[bool]:
-    other = aliased(Job)
-    running = select(func.count()).where(
-        other.state == literal_column(f"'{JobState.RUNNING}'"), other.model == _MODEL
-    )
-    return running.scalar_subquery() < bindparam("limit", type_=Integer)
+    return _count_running().scalar_subquery() < bindparam("limit", type_=Integer)
 
 
-def _taken(dialect: str, next_job: Select[Any]) -> Update:
-    chosen = next_job.with_for_update(skip_locked=True).scalar_subquery()
+def _taken(dialect: str, following: Select[Any]) -> Update:
+    # Beside the update and not in its condition, where PostgreSQL may run it once for every row.
+    chosen = following.with_for_update(skip_locked=True).cte("chosen")
     return (
         update(Job)
-        .where(Job.id == chosen)
+        .where(Job.id.in_(select(chosen.c.id)))
         .values(
             state=JobState.RUNNING,
             attempts=Job.attempts + 1,
@@ -156,5 +172,8 @@ def _taken(dialect: str, next_job: Select[Any]) -> Update:
             lease_owner=bindparam("owner", type_=String),
             lease_until=moment(dialect) + bindparam("seconds", type_=Double),
         )
-        .returning(Job.id, Job.study_uid, Job.attempts, Job.created_at, Job.not_assessed)
-    )
+        .returning(
+            Job.priority, Job.run_at, Job.id,
+            Job.study_uid, Job.attempts, Job.created_at, Job.not_assessed,
+        )
+    )  # fmt: skip

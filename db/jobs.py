@@ -29,6 +29,7 @@ PATIENCE_SECONDS = 900.0
 """How long a routine job waits before it is overdue."""
 
 NO_LIMITS: Mapping[str, int] = {}
+NO_BATCHES: Mapping[ModelRef, int] = {}
 
 
 class _Which(NamedTuple):
@@ -36,6 +37,22 @@ class _Which(NamedTuple):
 
     most: int  # of this priority at most
     patience: float  # waiting for at least so many seconds
+
+
+class _Taken(NamedTuple):
+    """What a claim learns of a job."""
+
+    priority: int
+    run_at: float
+    job_id: int
+    study_uid: str
+    attempt: int
+    created_at: float
+    not_assessed: str | None
+
+    def place(self) -> tuple[int, float, int]:
+        """Where it stands in the queue."""
+        return -self.priority, self.run_at, self.job_id
 
 
 _ANY = _Which(2**31 - 1, 0.0)
@@ -137,9 +154,10 @@ def claim(
     lease_seconds: float,
     limits: Mapping[str, int] = NO_LIMITS,
     *,
+    batches: Mapping[ModelRef, int] = NO_BATCHES,
     overdue_first: bool = False,
-) -> Claim | None:
-    """Take the most urgent, then oldest, queued job under a lease; None if there is none.
+) -> list[Claim]:
+    """Take the most urgent, then oldest, queued job under a lease, and what may be read with it.
 
     ``reclaim`` comes first. Workers do not wait for each other: on PostgreSQL a row that another
     worker is taking is passed over.
@@ -153,10 +171,19 @@ def claim(
         that is paused (``db.holds``) none is.
     limits
         How many jobs of a model may be running at the same time, on all hosts together.
+    batches
+        How many jobs of a model to take at once; one of a model that is not named. The others are
+        at least as urgent as the first, so that an urgent study need not wait for a routine one.
     overdue_first
         Before all others comes the routine job that has waited longest, if that is more than
         ``PATIENCE_SECONDS``. A worker asks for it now and then, so that routine does not starve;
         not always, or a backlog that is overdue as a whole would hold up every urgent study.
+
+    Returns
+    -------
+    list of Claim
+        Jobs of one model, the first first; empty if there is none. A job that was tried before
+        comes alone: it may be what killed its worker, and should not take others with it.
     """
     driver = driver_of(connection)
     for which in (_OVERDUE, _ANY) if overdue_first else (_ANY,):
@@ -164,10 +191,15 @@ def claim(
         for model in some:
             values = _claim_values(model, limits, which)
             values |= {"owner": owner, "seconds": lease_seconds}
-            if found := driver.run(_taking(driver, model, limits, values))[-1]:
-                job_id, study_uid, attempt, created_at, not_assessed = found[0]
-                return Claim(job_id, study_uid, model, attempt, created_at, owner, not_assessed)
-    return None
+            if taken := _take(driver, model, limits, values, batches.get(model, 1)):
+                return [
+                    Claim(
+                        each.job_id, each.study_uid, model, each.attempt,
+                        each.created_at, owner, each.not_assessed,
+                    )
+                    for each in taken
+                ]  # fmt: skip
+    return []
 
 
 def reclaim(connection: Connection, retry: RetryPolicy) -> None:
@@ -399,13 +431,22 @@ def _with_jobs(
     return [models[number] for *_, number in sorted(found)]
 
 
-def _taking(
-    driver: Driver, model: ModelRef, limits: Mapping[str, int], values: dict[str, Any]
-) -> list[Step]:
-    if model.name not in limits:
-        return [Step(claims.take, values)]
-    lock = [Step(claims.lock_limited, values)] if driver.is_postgresql else []
-    return [*lock, Step(claims.take_of_limited, values)]
+def _take(
+    driver: Driver, model: ModelRef, limits: Mapping[str, int], values: dict[str, Any], batch: int
+) -> list[_Taken]:
+    """Take a model's next job and those that may go with it."""
+    limited = model.name in limits
+    lock = [Step(claims.lock_limited, values)] if limited and driver.is_postgresql else []
+    taking = claims.take_of_limited if limited else claims.take
+    taken = [_Taken(*row) for row in driver.run([*lock, Step(taking, values)])[-1]]
+    if not taken or taken[0].attempt > 1 or batch == 1:
+        return taken
+    if limited:
+        (((running,),),) = driver.run([Step(claims.count_running, values)])
+        batch = min(batch, 1 + limits[model.name] - running)
+    more = {**values, **_ANY._asdict(), "least": taken[0].priority, "others": batch - 1}
+    (others,) = driver.run([Step(claims.take_more, more)])
+    return taken + sorted((_Taken(*row) for row in others), key=_Taken.place)
 
 
 def _claim_values(model: ModelRef, limits: Mapping[str, int], which: _Which) -> dict[str, Any]:

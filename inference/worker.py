@@ -149,7 +149,7 @@ class Worker:
             self._bury(each)
         with self._database.write() as connection:
             jobs.reclaim(connection, settings.retry)
-            claim = jobs.claim(
+            claims = jobs.claim(
                 connection,
                 settings.owner,
                 list(self._models),
@@ -157,8 +157,9 @@ class Worker:
                 settings.limits,
                 overdue_first=self._turn % _TURNS_PER_OVERDUE == 0,
             )
-        if claim is None:
+        if not claims:
             return 0
+        (claim,) = claims
         self._turn += 1
         with Heartbeat(self._database, claim, settings.lease_seconds):
             try:

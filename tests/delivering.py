@@ -147,8 +147,7 @@ def finished_job(
     with database.write() as connection:
         studies.record(connection, source, 0)
         jobs.enqueue(connection, study_uid, model, [source])
-        work = jobs.claim(connection, "w", [model], 30)
-        assert work is not None
+        (work,) = jobs.claim(connection, "w", [model], 30)
     results = [_stored(archive, work.job_id, *each) for each in objects]
     with database.write() as connection:
         jobs.finish(connection, work, priority)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -55,7 +56,7 @@ def queue(database: Database, study: str = "1.2.3", priority: int = 0) -> int:
 def claim(database: Database, owner: str = "w1", lease: float = 30.0) -> jobs.Claim | None:
     with database.write() as connection:
         jobs.reclaim(connection, RETRY)
-        return jobs.claim(connection, owner, [MODEL], lease)
+        return next(iter(jobs.claim(connection, owner, [MODEL], lease)), None)
 
 
 def claimed(database: Database, owner: str = "w1", lease: float = 30.0) -> jobs.Claim:
@@ -269,8 +270,7 @@ def test_failure_retries_with_a_cap(database: Database) -> None:
     job_id = queue(database)
     for expected in (JobState.QUEUED, JobState.QUEUED, JobState.DEAD):
         with database.write() as connection:
-            work = jobs.claim(connection, "w1", [MODEL], 30)
-            assert work is not None
+            (work,) = jobs.claim(connection, "w1", [MODEL], 30)
             assert jobs.fail(connection, work, "out of memory", RETRY) is expected
     assert state(database, job_id) is JobState.DEAD
     with database.write() as connection:
@@ -282,8 +282,7 @@ def test_backoff_delays_the_next_claim(database: Database) -> None:
     queue(database)
     slow = RetryPolicy(attempts=3, first_seconds=60, longest_seconds=60)
     with database.write() as connection:
-        work = jobs.claim(connection, "w1", [MODEL], 30)
-        assert work is not None
+        (work,) = jobs.claim(connection, "w1", [MODEL], 30)
         jobs.fail(connection, work, "busy", slow)
     assert claim(database) is None
 
@@ -291,8 +290,7 @@ def test_backoff_delays_the_next_claim(database: Database) -> None:
 def test_an_error_no_retry_can_mend_is_dead_at_once(database: Database) -> None:
     job_id = queue(database)
     with database.write() as connection:
-        work = jobs.claim(connection, "w1", [MODEL], 30)
-        assert work is not None
+        (work,) = jobs.claim(connection, "w1", [MODEL], 30)
         assert jobs.fail(connection, work, "no pixels", None) is JobState.DEAD
     assert state(database, job_id) is JobState.DEAD
 
@@ -413,8 +411,8 @@ def test_two_receivers_record_the_same_new_study_at_once(database: Database) -> 
 def test_a_job_waits_for_a_worker_that_has_its_model(database: Database) -> None:
     queue(database)
     with database.write() as connection:
-        assert jobs.claim(connection, "w1", [ModelRef(MODEL.name, "2")], 30) is None
-        assert jobs.claim(connection, "w1", [], 30) is None
+        assert jobs.claim(connection, "w1", [ModelRef(MODEL.name, "2")], 30) == []
+        assert jobs.claim(connection, "w1", [], 30) == []
     assert claim(database) is not None
 
 
@@ -429,10 +427,13 @@ def test_a_routine_job_that_waited_too_long_goes_before_an_urgent_one(database: 
     for waited, first, second in ((0.0, urgent, routine), (1000.0, routine, urgent)):
         _age(database, routine, waited)
         with database.write() as connection:
-            got = [jobs.claim(connection, "w", [MODEL], 30, overdue_first=True) for _ in range(2)]
-            assert [each and each.job_id for each in got] == [first, second]
+            got = [
+                each
+                for _ in range(2)
+                for each in jobs.claim(connection, "w", [MODEL], 30, overdue_first=True)
+            ]
+            assert [each.job_id for each in got] == [first, second]
             for each in got:
-                assert each is not None
                 jobs.postpone(connection, each, "again", 0.0)
     assert claimed(database).job_id == urgent, "not every turn is that of the overdue"
 
@@ -445,11 +446,9 @@ def test_of_several_models_the_most_urgent_then_oldest_job_is_taken(database: Da
         jobs.enqueue(connection, "1.2", other, [instance(study="1.2")])
         urgent = jobs.enqueue(connection, "1.1", other, [instance(study="1.1")], jobs.URGENT)
         got = [jobs.claim(connection, "w", [other, MODEL], 30) for _ in range(4)]
-    assert [each and each.model for each in got] == [other, MODEL, other, None]
-    assert got[0] is not None
-    assert got[0].job_id == urgent
-    assert got[1] is not None
-    assert got[1].job_id == first
+    assert [[each.model for each in claims] for claims in got] == [[other], [MODEL], [other], []]
+    assert got[0][0].job_id == urgent
+    assert got[1][0].job_id == first
 
 
 @pytest.mark.parametrize("held", [MODEL.name, EVERYTHING])
@@ -480,24 +479,108 @@ def test_no_more_jobs_of_a_model_run_than_it_may_have(database: Database) -> Non
     for number in range(12):
         queue(database, f"1.{number + 1}")
     limits, barrier = {MODEL.name: 2}, threading.Barrier(6)
-    got: list[jobs.Claim | None] = []
+    running: list[jobs.Claim] = []
 
     def work(owner: str) -> None:
         barrier.wait()
         for _ in range(2):
             with database.write() as connection:
-                got.append(jobs.claim(connection, owner, [MODEL], 30, limits))
+                running.extend(jobs.claim(connection, owner, [MODEL], 30, limits))
 
     threads = [threading.Thread(target=work, args=(f"w{n}",)) for n in range(6)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    running = [each for each in got if each is not None]
     assert len(running) == 2
     with database.read() as connection:
         assert not jobs.claimable(connection, [MODEL], limits)
         assert jobs.claimable(connection, [MODEL], {"another": 1})
     with database.write() as connection:
         jobs.finish(connection, running[0])
-        assert jobs.claim(connection, "w", [MODEL], 30, limits) is not None
+        assert jobs.claim(connection, "w", [MODEL], 30, limits)
+
+
+def claim_some(
+    database: Database,
+    most: int,
+    limits: Mapping[str, int] = jobs.NO_LIMITS,
+    *,
+    overdue: bool = False,
+) -> list[int]:
+    with database.write() as connection:
+        claims = jobs.claim(
+            connection, "w", [MODEL], 30, limits, batches={MODEL: most}, overdue_first=overdue
+        )
+        return [each.job_id for each in claims]
+
+
+def test_jobs_of_one_model_are_claimed_together_in_their_order(database: Database) -> None:
+    ids = [queue(database, f"1.{number + 1}") for number in range(5)]
+    _age(database, ids[3], 10.0)
+    other = ModelRef("head-ct", "1")
+    with database.write() as connection:
+        jobs.enqueue(connection, "1.1", other, [instance(study="1.1")])
+        claims = jobs.claim(connection, "w", [other, MODEL], 30, batches={MODEL: 3, other: 3})
+    assert [each.job_id for each in claims] == [ids[3], ids[0], ids[1]]
+    assert {each.model for each in claims} == {MODEL}
+    assert {each.attempt for each in claims} == {1}
+    for each in claims:
+        with database.write() as connection:
+            jobs.finish(connection, each)
+    assert claim_some(database, 8) == [ids[2], ids[4]]
+    assert claim_some(database, 8) == []
+
+
+def test_an_urgent_job_is_claimed_without_routine_ones(database: Database) -> None:
+    routine = [queue(database, f"1.{number + 1}") for number in range(2)]
+    urgent = [queue(database, f"2.{number + 1}", jobs.URGENT) for number in range(2)]
+    assert claim_some(database, 8) == urgent
+    assert claim_some(database, 8) == routine
+
+
+def test_what_is_claimed_with_an_overdue_job_is_the_urgent(database: Database) -> None:
+    overdue, routine = queue(database, "1.1"), queue(database, "1.2")
+    urgent = queue(database, "1.3", jobs.URGENT)
+    _age(database, overdue, 1000.0)
+    assert claim_some(database, 2, overdue=True) == [overdue, urgent]
+    assert claim_some(database, 2, overdue=True) == [routine]
+
+
+@pytest.mark.parametrize("retried", [0, 1])
+def test_a_job_that_was_tried_before_is_claimed_alone(database: Database, retried: int) -> None:
+    """It may be what killed its worker."""
+    ids = [queue(database, f"1.{number + 1}") for number in range(3)]
+    with database.write() as connection:
+        connection.execute(update(Job).where(Job.id == ids[retried]).values(attempts=1))
+    others = [each for each in ids if each != ids[retried]]
+    assert [claim_some(database, 8) for _ in range(2)] == (
+        [others, [ids[retried]]] if retried else [[ids[retried]], others]
+    )
+
+
+def test_a_batch_takes_no_more_than_the_models_limit_leaves(database: Database) -> None:
+    ids = [queue(database, f"1.{number + 1}") for number in range(8)]
+    limits = {MODEL.name: 4}
+    assert claim_some(database, 3, limits) == ids[:3]
+    assert claim_some(database, 3, limits) == ids[3:4]
+    assert claim_some(database, 3, limits) == []
+    assert claim_some(database, 3, {"another": 1}) == ids[4:7]
+
+
+def test_many_workers_claim_batches_and_each_job_once(database: Database) -> None:
+    for number in range(24):
+        queue(database, f"1.{number + 1}")
+    seen: list[int] = []
+
+    def work() -> None:
+        while found := claim_some(database, 4):
+            seen.extend(found)
+
+    threads = [threading.Thread(target=work) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(seen) == 24
+    assert len(set(seen)) == 24

@@ -137,9 +137,14 @@ def retention_page(rule: Rule, connection: Connection, _study: str) -> object:
 
 def claim_of_one(connection: Connection) -> Claim:
     connection.execute(text("update job set state = 'queued' where id = 1"))
-    claimed = jobs.claim(connection, "w", [MODEL], 30.0)
-    assert claimed is not None
+    (claimed,) = jobs.claim(connection, "w", [MODEL], 30.0)
     return claimed
+
+
+def claim_of_batch(connection: Connection) -> None:
+    connection.execute(text("update job set state = 'queued', attempts = 0 where id < 9"))
+    claims = jobs.claim(connection, "w", [MODEL], 30.0, {"chest": 7}, batches={MODEL: 8})
+    assert len(claims) == 7
 
 
 Ask = Callable[[Connection, str], object]
@@ -159,6 +164,7 @@ WORKER: dict[str, Ask] = {
     "claim-limited": lambda connection, _: jobs.claim(
         connection, "w", [MODEL], 30.0, {"chest": 1}, overdue_first=True
     ),
+    "claim-batch": lambda connection, _: claim_of_batch(connection),
     "finish": lambda connection, _: jobs.finish(connection, claim_of_one(connection)),
     "stranded-jobs": lambda connection, _: jobs.stranded(connection, RETRY),
     "reclaim": lambda connection, _: jobs.reclaim(connection, RETRY),
@@ -197,9 +203,12 @@ def test_a_claim_neither_sorts_nor_reads_jobs_that_are_done(
     full: Database, overdue: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def ask(connection: Connection, _study: str) -> None:
-        connection.execute(text("update job set state = 'queued' where id < 1000"))
-        limits = {MODEL.name: 1}
-        assert jobs.claim(connection, "w", [MODEL], 30.0, limits, overdue_first=overdue)
+        connection.execute(text("update job set state = 'queued', attempts = 0 where id < 1000"))
+        claims = jobs.claim(
+            connection, "w", [MODEL], 30.0, {MODEL.name: 9}, batches={MODEL: 8},
+            overdue_first=overdue,
+        )  # fmt: skip
+        assert len(claims) == 8
 
     plan = "\n".join(plans(full, ask, monkeypatch)[1:])
     assert "ix_job_queued" in plan

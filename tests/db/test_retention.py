@@ -76,7 +76,10 @@ class Store:
         """Queue a job, and claim it."""
         with self.database.write() as connection:
             jobs.enqueue(connection, study, MODEL, studies.instances(connection, study))
-            return jobs.claim(connection, "worker", [MODEL], 30.0) if claimed else None
+            if not claimed:
+                return None
+            (claim,) = jobs.claim(connection, "worker", [MODEL], 30.0)
+        return claim
 
     def done(self, study: str) -> int:
         """Read a study with one result, which waits for delivery; the job's id."""

@@ -102,8 +102,7 @@ def add_study(database: Database, number: int = 1) -> str:
 
 def claim(database: Database) -> jobs.Claim:
     with database.write() as connection:
-        claimed = jobs.claim(connection, "w", [MODEL], 30)
-    assert claimed is not None
+        (claimed,) = jobs.claim(connection, "w", [MODEL], 30)
     return claimed
 
 
