@@ -17,8 +17,8 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Executable, create_engine, event, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError
-from sqlalchemy.pool import PoolProxiedConnection
+from sqlalchemy.exc import ArgumentError, InvalidatePoolError, NoSuchModuleError
+from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 from db.driver import Driver
 from db.errors import StoreError
@@ -26,7 +26,7 @@ from db.schema import Base
 
 _WRITES = "wetread_writes"
 _BUSY_SECONDS = 30.0
-_KEPT_SECONDS = 1.0  # how long a writer trusts a connection that it has not used
+_KEPT_SECONDS = 1.0  # how long a connection that was not used is trusted
 
 
 class Database:
@@ -52,15 +52,15 @@ class Database:
             if backend == "sqlite" and parsed.database:
                 Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
             options = {"timeout": _BUSY_SECONDS} if backend == "sqlite" else {}
-            self.engine: Engine = create_engine(
-                parsed, connect_args=options, pool_pre_ping=backend == "postgresql"
-            )
+            self.engine: Engine = create_engine(parsed, connect_args=options)
         except (ArgumentError, NoSuchModuleError) as error:
             raise StoreError(f"database URL cannot be used: {error}") from error
         self._writers: list[Writer] = []
         self.is_sqlite = backend == "sqlite"
         if self.is_sqlite:
             _prepare_sqlite(self.engine)
+        else:
+            _ping_after_a_pause(self.engine)
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
@@ -180,3 +180,21 @@ def _prepare_sqlite(engine: Engine) -> None:
     def _on_begin(connection: Connection) -> None:
         writes = connection.get_execution_options().get(_WRITES, True)
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _ping_after_a_pause(engine: Engine) -> None:
+    """Replace connections that the server has closed, without asking it before each transaction."""
+
+    @event.listens_for(engine, "checkin")
+    def _on_checkin(_connection: object, record: ConnectionPoolEntry) -> None:
+        record.info["used_at"] = time.monotonic()
+
+    @event.listens_for(engine, "checkout")
+    def _on_checkout(connection: Any, record: ConnectionPoolEntry, _proxy: object) -> None:
+        moment = time.monotonic()
+        if moment - record.info.get("used_at", moment) <= _KEPT_SECONDS:
+            return
+        try:
+            engine.dialect.do_ping(connection)
+        except engine.dialect.loaded_dbapi.Error as error:
+            raise InvalidatePoolError from error  # the pool opens another
