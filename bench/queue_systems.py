@@ -3,11 +3,10 @@
 What one job costs, with a job that does nothing:
 
 wetread
-    What ``inference.worker.Worker.work_once`` does around the reading: look whether there is
-    anything to claim, and for stranded jobs; then in a transaction take back what ran out and
-    claim; then in a transaction of its own finish. Every fourth claim asks for what is overdue. No
-    results are stored or posted, and no study is routed. ``x10`` takes up to ten jobs at once, and
-    finishes each in a transaction of its own.
+    What ``inference.worker.Worker.work_once`` does around the reading: ``db.claimer`` claims in one
+    transaction, which counts as the claim together with its look for stranded jobs once a second,
+    and ``db.jobs.finish`` ends each job in a transaction of its own. No results are stored or
+    posted, no heartbeat is due, and no study is routed. ``x10`` claims up to ten jobs at once.
 procrastinate
     Its worker, ``concurrency=1`` and without LISTEN, that is ``fetch_job`` and ``finish_job``, a
     transaction each; triggers write two events. (With ten jobs at once in a process it is not
@@ -32,14 +31,14 @@ from sqlalchemy import text
 
 from bench.full_table import NUMBERS, UID, settle
 from db import jobs, migrate
+from db.claimer import Claimer
 from db.engine import Database
-from db.jobs import Claim, ModelRef
+from db.jobs import ModelRef
 from db.retry import RetryPolicy
 
 _MODEL = ModelRef("bench", "1")
 _RETRY = RetryPolicy(attempts=3, first_seconds=1.0, longest_seconds=60.0)
 _LEASE_SECONDS = 60.0
-_TURNS_PER_OVERDUE = 4
 _IDLE_SECONDS = 0.01
 _HUNDRED_DAYS = 8_640_000
 
@@ -157,35 +156,28 @@ class Wetread:
     def work(self, url: str, start: Start, laps: Laps) -> None:
         """Claim and finish as ``inference.worker`` does."""
         database = Database(url)
-        owner, turn = f"bench-{time.monotonic_ns()}", 1
-        self._claim(database, "nobody", [ModelRef("another", "1")], turn)  # warms up
+        claimer = Claimer(
+            database,
+            owner=f"bench-{time.monotonic_ns()}",
+            models=[_MODEL],
+            lease_seconds=_LEASE_SECONDS,
+            retry=_RETRY,
+            batches={_MODEL: self.batch},
+        )
+        claimer.stranded()  # warms up
         until = start()
         while (began := time.monotonic()) < until:
-            claims = self._claim(database, owner, [_MODEL], turn)
+            claimer.stranded()
+            claims = claimer.claim()
             if not claims:
                 time.sleep(_IDLE_SECONDS)
                 continue
-            turn += 1
             laps.claimed(began)
             for each in claims:
                 with database.write() as connection:
                     jobs.finish(connection, each)
                 laps.finished()
         database.close()
-
-    def _claim(
-        self, database: Database, owner: str, models: list[ModelRef], turn: int
-    ) -> list[Claim]:
-        with database.read() as connection:
-            if not jobs.claimable(connection, models):
-                return []
-            jobs.stranded(connection, _RETRY)
-        with database.write() as connection:
-            jobs.reclaim(connection, _RETRY)
-            return jobs.claim(
-                connection, owner, models, _LEASE_SECONDS,
-                batches={_MODEL: self.batch}, overdue_first=turn % _TURNS_PER_OVERDUE == 0,
-            )  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from pydicom import Dataset
 
 from db import jobs, outbox, studies
 from db.archive import Archive
+from db.claimer import Claimer
 from db.engine import Database
 from db.errors import LeaseLost, trace, where
 from db.jobs import Claim, ModelRef, Stranded
@@ -39,9 +40,6 @@ _log = structlog.get_logger(__name__)
 _POLL_SECONDS = 0.05
 _TROUBLE_SECONDS = 2.0
 _AWAY_SECONDS = 30.0
-_TURNS_PER_OVERDUE = (
-    4  # of the jobs that a worker claims, one that is overdue may overtake the urgent
-)
 _REPORTS = (Kind.REPORT.value, Kind.TEXT.value)
 
 
@@ -94,10 +92,17 @@ class Worker:
         packages: Sequence[Package],
     ) -> None:
         self._settings = settings
-        self._turn = 1
         self._database = database
         self._archive = archive
         self._models = {ModelRef(each.name, each.version): Model(each) for each in packages}
+        self._claimer = Claimer(
+            database,
+            owner=settings.owner,
+            models=list(self._models),
+            lease_seconds=settings.lease_seconds,
+            retry=settings.retry,
+            limits=settings.limits,
+        )
         self._notices = Notices(database, archive, settings.profiles)
         by_ref = {ref: model.package for ref, model in self._models.items()}
         self._intake = Intake(database, archive, by_ref, self._notices)
@@ -140,28 +145,13 @@ class Worker:
 
     def work_once(self) -> int:
         """Claim and read one job; return how many were claimed."""
-        settings = self._settings
-        with self._database.read() as connection:
-            if not jobs.claimable(connection, list(self._models), settings.limits):
-                return 0
-            stranded = jobs.stranded(connection, settings.retry)
-        for each in stranded:
+        for each in self._claimer.stranded():
             self._bury(each)
-        with self._database.write() as connection:
-            jobs.reclaim(connection, settings.retry)
-            claims = jobs.claim(
-                connection,
-                settings.owner,
-                list(self._models),
-                settings.lease_seconds,
-                settings.limits,
-                overdue_first=self._turn % _TURNS_PER_OVERDUE == 0,
-            )
+        claims = self._claimer.claim()
         if not claims:
             return 0
         (claim,) = claims
-        self._turn += 1
-        with Heartbeat(self._database, claim, settings.lease_seconds):
+        with Heartbeat(self._database, claim, self._settings.lease_seconds):
             try:
                 self._read(claim)
             except LeaseLost:
