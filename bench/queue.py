@@ -7,8 +7,7 @@
 costs each queue stands in ``bench/queue_systems.py``; ``x10`` says that ten are taken at once.
 Those that are not installed are left out: ``pip install procrastinate 'pgqueuer[asyncpg]'``.
 
-PostgreSQL runs with its default settings for all, so each commit waits for the disk; SQLite does so
-as ``db.engine`` opens it.
+PostgreSQL runs with its default settings, so each commit of the others waits for the disk.
 
 All queues have their turn in each round, so that a machine that changes its pace does so for all,
 and each ratio is that of runs of one round. Before a run ``--jobs`` further jobs are put in where
@@ -19,6 +18,7 @@ job is left. Latency is that of claims that found something, with whatever a wor
 from __future__ import annotations
 
 import argparse
+import math
 import multiprocessing
 import os
 import statistics
@@ -57,6 +57,14 @@ class Cell(NamedTuple):
     system: str
 
 
+class Told(NamedTuple):
+    """What a worker's process says when it ends."""
+
+    started: float
+    stopped: float
+    laps: Laps
+
+
 class Outcome(NamedTuple):
     """One run."""
 
@@ -80,16 +88,15 @@ def run(system: System, url: str, workers: int, seconds: float) -> Outcome:
         each.start()
     for _, theirs in pipes:
         theirs.close()
-    told: list[tuple[float, Laps]] = [ours.recv() for ours, _ in pipes]
+    told: list[Told] = [ours.recv() for ours, _ in pipes]
     for each in processes:
         each.join()
-    begin = max(began for began, _ in told) + _WARM_UP_SECONDS
-    done = sorted(moment for _, laps in told for moment in laps.done)
-    end = min(begin + seconds, done[-1])  # sooner if no job was left
+    begin = max(each.started for each in told) + _WARM_UP_SECONDS
+    end = min(begin + seconds, max(each.stopped for each in told))  # sooner if no job was left
     if end <= begin:
         raise RuntimeError(f"{system.name} was done within {_WARM_UP_SECONDS} s: give more jobs")
-    counted = sum(begin < moment <= end for moment in done)
-    claims = [each for _, laps in told for each in laps.claims]
+    counted = sum(begin < moment <= end for each in told for moment in each.laps.done)
+    claims = [lap for each in told for lap in each.laps.claims]
     latencies = [took for began, took in claims if begin <= began <= end]
     return Outcome(counted / (end - begin), latencies)
 
@@ -104,7 +111,7 @@ def _work(system: System, url: str, barrier: Barrier, seconds: float, parent: Co
         return started[0] + _WARM_UP_SECONDS + seconds
 
     system.work(url, start, laps)
-    parent.send((started[0], laps))
+    parent.send(Told(started[0], time.monotonic(), laps))
 
 
 @contextmanager
@@ -143,8 +150,10 @@ def show(outcomes: Outcomes, tables: Sequence[Table], systems: Sequence[System])
 
 
 def _ratio(some: Sequence[Outcome], others: Sequence[Outcome]) -> float:
-    pairs = zip(some, others, strict=True)
-    return statistics.median(one.per_second / other.per_second for one, other in pairs)
+    return statistics.median(
+        one.per_second / other.per_second if other.per_second else math.inf
+        for one, other in zip(some, others, strict=True)
+    )
 
 
 def measure(

@@ -6,7 +6,8 @@ wetread
     What ``inference.worker.Worker.work_once`` does around the reading: ``db.claimer`` claims in one
     transaction, which counts as the claim together with its look for stranded jobs once a second,
     and ``db.jobs.finish`` ends each job in a transaction of its own. No results are stored or
-    posted, no heartbeat is due, and no study is routed. ``x10`` claims up to ten jobs at once.
+    posted, no heartbeat is due, and no study is routed. ``x10`` claims up to ten jobs at once. The
+    commit of a claim does not wait for the disk, that of a finished job does.
 procrastinate
     Its worker, ``concurrency=1`` and without LISTEN, that is ``fetch_job`` and ``finish_job``, a
     transaction each; triggers write two events. (With ten jobs at once in a process it is not
@@ -39,7 +40,6 @@ from db.retry import RetryPolicy
 _MODEL = ModelRef("bench", "1")
 _RETRY = RetryPolicy(attempts=3, first_seconds=1.0, longest_seconds=60.0)
 _LEASE_SECONDS = 60.0
-_IDLE_SECONDS = 0.01
 _HUNDRED_DAYS = 8_640_000
 
 
@@ -84,7 +84,7 @@ class System(Protocol):
         """Remove the jobs that were added to so many."""
 
     def work(self, url: str, start: Start, laps: Laps) -> None:
-        """Be a worker."""
+        """Be a worker, until the time to stop or until no job is left."""
 
 
 @dataclass(frozen=True)
@@ -170,8 +170,7 @@ class Wetread:
             claimer.stranded()
             claims = claimer.claim()
             if not claims:
-                time.sleep(_IDLE_SECONDS)
-                continue
+                break
             laps.claimed(began)
             for each in claims:
                 with database.write() as connection:

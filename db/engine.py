@@ -1,8 +1,8 @@
 """Opens the database and hands out transactions.
 
-SQLite runs in WAL mode with ``synchronous=FULL``: a committed row survives a power cut. Writers
-take the lock at once (``BEGIN IMMEDIATE``), because a transaction that upgrades from reading to
-writing may fail where waiting would have helped.
+SQLite runs in WAL mode with ``synchronous=FULL``: a committed row survives a power cut, but for
+those of ``write_hastily``. Writers take the lock at once (``BEGIN IMMEDIATE``), because a
+transaction that upgrades from reading to writing may fail where waiting would have helped.
 """
 
 from __future__ import annotations
@@ -53,14 +53,14 @@ class Database:
                 Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
             options = {"timeout": _BUSY_SECONDS} if backend == "sqlite" else {}
             self.engine: Engine = create_engine(parsed, connect_args=options)
+            self._hasty = create_engine(parsed, connect_args=options)
         except (ArgumentError, NoSuchModuleError) as error:
             raise StoreError(f"database URL cannot be used: {error}") from error
         self._writers: list[Writer] = []
         self.is_sqlite = backend == "sqlite"
-        if self.is_sqlite:
-            _prepare_sqlite(self.engine)
-        else:
-            _ping_after_a_pause(self.engine)
+        for engine in (self.engine, self._hasty):
+            (_prepare_sqlite if self.is_sqlite else _ping_after_a_pause)(engine)
+        event.listen(self._hasty, "connect", self._make_hasty)
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
@@ -69,6 +69,16 @@ class Database:
             connection = connection.execution_options(**{_WRITES: True})
             with connection.begin():
                 yield connection
+
+    @contextmanager
+    def write_hastily(self) -> Iterator[Connection]:
+        """Open a transaction that writes and whose commit does not wait for the disk.
+
+        A crash of the host or the server may undo it, though only with all that was committed
+        after it.
+        """
+        with self._hasty.begin() as connection:
+            yield connection
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -89,6 +99,14 @@ class Database:
         for writer in self._writers:
             writer.close()
         self.engine.dispose()
+        self._hasty.dispose()
+
+    def _make_hasty(self, connection: Any, _record: object) -> None:
+        if self.is_sqlite:
+            connection.execute("PRAGMA synchronous=NORMAL")
+        else:
+            connection.execute("SET synchronous_commit TO off")
+            connection.commit()
 
 
 class Writer:

@@ -8,6 +8,7 @@ from sqlalchemy import func, select, update
 from db import claimer, holds, jobs, studies
 from db.claimer import Claimer
 from db.engine import Database
+from db.errors import LeaseLost
 from db.jobs import ROUTINE, URGENT, Claim, ModelRef
 from db.retry import RetryPolicy
 from db.schema import Job, JobState
@@ -56,6 +57,18 @@ def test_an_idle_worker_takes_no_lock_that_a_writer_waits_for(database: Database
     with database.write() as connection:
         connection.execute(update(Job).values(reason="being written"))
         assert one.claim() == []
+
+
+def test_who_had_a_claim_that_a_power_cut_undid_can_record_nothing(database: Database) -> None:
+    job_id = queue(database, "1.1")
+    one = claimer_of(database)
+    (before,) = one.claim()
+    undone = {"state": JobState.QUEUED, "attempts": 0, "lease_owner": None, "lease_until": None}
+    with database.write() as connection:
+        connection.execute(update(Job).values(undone))
+    with pytest.raises(LeaseLost), database.write() as connection:
+        jobs.finish(connection, before)
+    assert ids(one.claim()) == [job_id]
 
 
 def test_one_claim_in_four_is_of_the_overdue(database: Database) -> None:
