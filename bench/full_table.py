@@ -42,11 +42,11 @@ from tests.postgres import PostgresServer
 _PER_STUDY = 200
 
 # Steps of the golden ratio: every UID once, spread evenly, 64 characters as pydicom makes them.
-_UID = (
+UID = (
     "'1.2.826.0.1.3680043.8.498.' || ({n} * 6180339887 % 9000000000 + 1000000000)"
     " || ({n} * 48271 % 2147483647 + 10000000000000) || ({n} + 10000000000000)"
 )
-_NUMBERS = {
+NUMBERS = {
     "sqlite": (
         "(with recursive counted(n) as (select 0 union all select n + 1 from counted"
         " where n + 1 < {count}) select n from counted) numbers"
@@ -100,16 +100,16 @@ def fill(url: str, rows: int, per_study: int = _PER_STUDY) -> None:
     database = Database(url)
     dialect = database.engine.dialect.name
     parts = {
-        "uid": _UID.format(n="n"),
-        "study": _UID.format(n=f"(n / {per_study})"),
-        "series": _UID.format(n=f"(n / {per_study} + {rows})"),
+        "uid": UID.format(n="n"),
+        "study": UID.format(n=f"(n / {per_study})"),
+        "series": UID.format(n=f"(n / {per_study} + {rows})"),
         "at": f"{time.time() - 8_640_000} + n * {8_640_000 / rows}",
     }
     for statement, count in ((_STUDIES, -(-rows // per_study)), (_INSTANCES, rows)):
-        numbers = _NUMBERS[dialect].format(count=count)
+        numbers = NUMBERS[dialect].format(count=count)
         with database.write() as connection:
             connection.execute(text(statement.format(numbers=numbers, **parts)))
-    _settle(database)
+    settle(database, "study", "instance")
     database.close()
 
 
@@ -119,15 +119,15 @@ def forget(url: str, study_uid: str) -> None:
     with database.write() as connection:
         connection.execute(delete(Instance).where(Instance.study_uid == study_uid))
         connection.execute(delete(Study).where(Study.study_uid == study_uid))
-    _settle(database)
+    settle(database, "study", "instance")
     database.close()
 
 
-def _settle(database: Database) -> None:
-    """Do now what the database would do while the next run is measured."""
+def settle(database: Database, *tables: str) -> None:
+    """Do now what the database would do to these tables while the next run is measured."""
     statements = ["pragma wal_checkpoint(truncate)"]
     if not database.is_sqlite:
-        statements = ["vacuum analyze study, instance", "checkpoint"]
+        statements = [f"vacuum analyze {', '.join(tables)}", "checkpoint"]
     engine = database.engine.execution_options(isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         driver = connection.connection.driver_connection
@@ -219,7 +219,7 @@ def main() -> None:
     arguments.add_argument("--rounds", type=int, default=5)
     arguments.add_argument("--quick", action="store_true", help="a tenth of rows and objects")
     arguments.add_argument("--folder", type=Path, help="where to write")
-    arguments.add_argument("--only", choices=_NUMBERS, help="this database alone")
+    arguments.add_argument("--only", choices=NUMBERS, help="this database alone")
     chosen = arguments.parse_args()
     share = 10 if chosen.quick else 1
     rows = chosen.rows // share

@@ -16,6 +16,7 @@ from sqlalchemy import (
     Select,
     String,
     Update,
+    and_,
     bindparam,
     cast,
     exists,
@@ -35,6 +36,7 @@ QUEUED: ColumnElement[bool] = Job.state == literal_column(f"'{JobState.QUEUED}'"
 RUNNING: ColumnElement[bool] = Job.state == literal_column(f"'{JobState.RUNNING}'")
 
 _MODEL = bindparam("model", type_=String)
+_MOST_ATTEMPTS = bindparam("most", type_=Integer)
 _ONE: ColumnElement[int] = literal_column("1")  # the same, lest it sorts all to be ready for many
 _LOCK = 0x77746A6F  # "wtjo": PostgreSQL advisory locks of models whose running jobs are counted
 
@@ -77,18 +79,10 @@ def lock_limited(_dialect: str) -> Executable:
 
 def give_back(dialect: str) -> Executable:
     """Running to queued for jobs whose lease ran out and that have an attempt left."""
-    expired = (
-        select(Job.id)
-        .where(
-            RUNNING,
-            Job.lease_until < moment(dialect),
-            Job.attempts < bindparam("most", type_=Integer),
-        )
-        .with_for_update(skip_locked=True)
-    )
+    expired = select(Job.id).where(_expired(dialect), Job.attempts < _MOST_ATTEMPTS)
     return (
         update(Job)
-        .where(Job.id.in_(expired))
+        .where(Job.id.in_(expired.with_for_update(skip_locked=True)))
         .values(
             state=JobState.QUEUED,
             reason=bindparam("lost", type_=String),
@@ -96,6 +90,15 @@ def give_back(dialect: str) -> Executable:
             lease_owner=null(),
             lease_until=null(),
         )
+    )
+
+
+def stranded(dialect: str) -> Executable:
+    """Running jobs whose lease ran out and that have no attempt left."""
+    return (
+        select(Job.id, Job.study_uid, Job.model, Job.model_version, Job.attempts)
+        .where(_expired(dialect), Job.attempts >= _MOST_ATTEMPTS)
+        .order_by(Job.id)
     )
 
 
@@ -127,6 +130,10 @@ def moment(dialect: str) -> ColumnElement[Any]:
     if dialect == "postgresql":
         return cast(func.extract("epoch", func.statement_timestamp()), Double)
     return bindparam("moment", type_=Double)
+
+
+def _expired(dialect: str) -> ColumnElement[bool]:
+    return and_(RUNNING, Job.lease_until < moment(dialect))
 
 
 def _next(dialect: str, *columns: Any) -> Select[Any]:

@@ -1,8 +1,8 @@
 """Opens the database and hands out transactions.
 
-SQLite runs in WAL mode with ``synchronous=FULL``: a committed row survives a power cut. Writers
-take the lock at once (``BEGIN IMMEDIATE``), because a transaction that upgrades from reading to
-writing may fail where waiting would have helped.
+SQLite runs in WAL mode with ``synchronous=FULL``: a committed row survives a power cut, but for
+those of ``write_hastily``. Writers take the lock at once (``BEGIN IMMEDIATE``), because a
+transaction that upgrades from reading to writing may fail where waiting would have helped.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Executable, create_engine, event, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError
-from sqlalchemy.pool import PoolProxiedConnection
+from sqlalchemy.exc import ArgumentError, InvalidatePoolError, NoSuchModuleError
+from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 from db.driver import Driver
 from db.errors import StoreError
@@ -26,7 +26,7 @@ from db.schema import Base
 
 _WRITES = "wetread_writes"
 _BUSY_SECONDS = 30.0
-_KEPT_SECONDS = 1.0  # how long a writer trusts a connection that it has not used
+_KEPT_SECONDS = 1.0  # how long a connection that was not used is trusted
 
 
 class Database:
@@ -52,15 +52,15 @@ class Database:
             if backend == "sqlite" and parsed.database:
                 Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
             options = {"timeout": _BUSY_SECONDS} if backend == "sqlite" else {}
-            self.engine: Engine = create_engine(
-                parsed, connect_args=options, pool_pre_ping=backend == "postgresql"
-            )
+            self.engine: Engine = create_engine(parsed, connect_args=options)
+            self._hasty = create_engine(parsed, connect_args=options)
         except (ArgumentError, NoSuchModuleError) as error:
             raise StoreError(f"database URL cannot be used: {error}") from error
         self._writers: list[Writer] = []
         self.is_sqlite = backend == "sqlite"
-        if self.is_sqlite:
-            _prepare_sqlite(self.engine)
+        for engine in (self.engine, self._hasty):
+            (_prepare_sqlite if self.is_sqlite else _ping_after_a_pause)(engine)
+        event.listen(self._hasty, "connect", self._make_hasty)
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
@@ -69,6 +69,16 @@ class Database:
             connection = connection.execution_options(**{_WRITES: True})
             with connection.begin():
                 yield connection
+
+    @contextmanager
+    def write_hastily(self) -> Iterator[Connection]:
+        """Open a transaction that writes and whose commit does not wait for the disk.
+
+        A crash of the host or the server may undo it, though only with all that was committed
+        after it.
+        """
+        with self._hasty.begin() as connection:
+            yield connection
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -89,6 +99,14 @@ class Database:
         for writer in self._writers:
             writer.close()
         self.engine.dispose()
+        self._hasty.dispose()
+
+    def _make_hasty(self, connection: Any, _record: object) -> None:
+        if self.is_sqlite:
+            connection.execute("PRAGMA synchronous=NORMAL")
+        else:
+            connection.execute("SET synchronous_commit TO off")
+            connection.commit()
 
 
 class Writer:
@@ -180,3 +198,21 @@ def _prepare_sqlite(engine: Engine) -> None:
     def _on_begin(connection: Connection) -> None:
         writes = connection.get_execution_options().get(_WRITES, True)
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _ping_after_a_pause(engine: Engine) -> None:
+    """Replace connections that the server has closed, without asking it before each transaction."""
+
+    @event.listens_for(engine, "checkin")
+    def _on_checkin(_connection: object, record: ConnectionPoolEntry) -> None:
+        record.info["used_at"] = time.monotonic()
+
+    @event.listens_for(engine, "checkout")
+    def _on_checkout(connection: Any, record: ConnectionPoolEntry, _proxy: object) -> None:
+        moment = time.monotonic()
+        if moment - record.info.get("used_at", moment) <= _KEPT_SECONDS:
+            return
+        try:
+            engine.dialect.do_ping(connection)
+        except engine.dialect.loaded_dbapi.Error as error:
+            raise InvalidatePoolError from error  # the pool opens another

@@ -31,8 +31,6 @@ PATIENCE_SECONDS = 900.0
 
 NO_LIMITS: Mapping[str, int] = {}
 NO_BATCHES: Mapping[ModelRef, int] = {}
-
-
 _MANY = 2**31 - 1
 
 
@@ -145,11 +143,8 @@ def skip(
 def claimable(
     connection: Connection, models: Sequence[ModelRef], limits: Mapping[str, int] = NO_LIMITS
 ) -> bool:
-    """Whether a claim could find something, or a lease ran out: cheap, and takes no lock."""
-    if _with_jobs(driver_of(connection), models, limits, _ANY):
-        return True
-    expired = connection.execute(select(Job.id).where(_expired(now(connection))).limit(1))
-    return expired.one_or_none() is not None
+    """Whether a claim could find something: cheap, and takes no lock."""
+    return bool(_with_jobs(driver_of(connection), models, limits, _ANY))
 
 
 def claim(
@@ -219,11 +214,8 @@ def reclaim(connection: Connection, retry: RetryPolicy) -> None:
 
 def stranded(connection: Connection, retry: RetryPolicy) -> list[Stranded]:
     """Return jobs whose lease ran out and that have no attempt left; ``bury`` ends them."""
-    rows = connection.execute(
-        select(Job.id, Job.study_uid, Job.model, Job.model_version, Job.attempts)
-        .where(_expired(now(connection)), Job.attempts >= retry.attempts)
-        .order_by(Job.id)
-    )
+    values = {"most": retry.attempts, "moment": time.time()}
+    (rows,) = driver_of(connection).run([Step(claims.stranded, values)])
     return [
         Stranded(job_id, study_uid, ModelRef(name, version), attempts)
         for job_id, study_uid, name, version, attempts in rows

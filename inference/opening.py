@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 
 from db import jobs
 from db.archive import Archive
+from db.claimer import Claimer
 from db.engine import Database
 from db.errors import LeaseLost
 from db.jobs import Claim, ModelRef
@@ -17,9 +18,6 @@ from inference import study
 from inference.lease import Heartbeat
 from inference.runtime import Model
 from inference.study import Seen
-
-Claiming = Callable[[bool], Sequence[Claim]]
-"""Claims jobs of one model; told whether only jobs that were never tried before may be taken."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +55,7 @@ class Opener:
 
     Parameters
     ----------
-    claim
+    claimer
         Claims the jobs of a batch.
     database, archive
         The surroundings.
@@ -69,13 +67,13 @@ class Opener:
 
     def __init__(
         self,
-        claim: Claiming,
+        claimer: Claimer,
         database: Database,
         archive: Archive,
         models: Mapping[ModelRef, Model],
         lease_seconds: float,
     ) -> None:
-        self._claim = claim
+        self._claimer = claimer
         self._database = database
         self._archive = archive
         self._models = models
@@ -109,7 +107,7 @@ class Opener:
                 jobs.give_back(connection, each.claim)
 
     def _open(self, *, untried: bool) -> Batch | None:
-        claims = self._claim(untried)
+        claims = self._claimer.claim(untried=untried)
         if not claims:
             return None
         heartbeat = Heartbeat(self._database, claims, self._lease_seconds)

@@ -15,6 +15,7 @@ from pydicom import Dataset
 
 from db import jobs, outbox, studies
 from db.archive import Archive
+from db.claimer import Claimer
 from db.engine import Database
 from db.errors import LeaseLost, trace, where
 from db.jobs import Claim, ModelRef, Stranded
@@ -42,9 +43,6 @@ _log = structlog.get_logger(__name__)
 _POLL_SECONDS = 0.5  # for what comes with time alone: the end of a backoff or of a lease
 _TROUBLE_SECONDS = 2.0
 _AWAY_SECONDS = 30.0
-_TURNS_PER_OVERDUE = (
-    4  # of the jobs that a worker claims, one that is overdue may overtake the urgent
-)
 _REPORTS = (Kind.REPORT.value, Kind.TEXT.value)
 
 
@@ -101,14 +99,24 @@ class Worker:
         packages: Sequence[Package],
     ) -> None:
         self._settings = settings
-        self._turn = 1
         self._database = database
         self._archive = archive
         self._models = {ModelRef(each.name, each.version): Model(each) for each in packages}
+        self._claimer = Claimer(
+            database,
+            owner=settings.owner,
+            models=list(self._models),
+            lease_seconds=settings.lease_seconds,
+            retry=settings.retry,
+            limits=settings.limits,
+            batches={ref: self._at_once(model) for ref, model in self._models.items()},
+        )
         self._notices = Notices(database, archive, settings.profiles)
         by_ref = {ref: model.package for ref, model in self._models.items()}
         self._intake = Intake(database, archive, by_ref, self._notices)
-        self._opener = Opener(self._claim, database, archive, self._models, settings.lease_seconds)
+        self._opener = Opener(
+            self._claimer, database, archive, self._models, settings.lease_seconds
+        )
         for ref, model in self._models.items():
             _log.info("model.loaded", model=ref.name, version=ref.version, provider=model.provider)
 
@@ -151,7 +159,8 @@ class Worker:
 
     def work_once(self) -> int:
         """Claim jobs that can be read together, and read them; return how many."""
-        self._bury_stranded()
+        for each in self._claimer.stranded():
+            self._bury(each)
         batch = self._opener.take()
         if batch is None:
             return 0
@@ -165,26 +174,6 @@ class Worker:
         finally:
             batch.heartbeat.end()
         return len(batch.jobs)
-
-    def _claim(self, untried: bool) -> list[Claim]:
-        settings, models = self._settings, list(self._models)
-        with self._database.read() as connection:
-            if not jobs.claimable(connection, models, settings.limits):
-                return []
-        with self._database.write() as connection:
-            jobs.reclaim(connection, settings.retry)
-            claims = jobs.claim(
-                connection,
-                settings.owner,
-                models,
-                settings.lease_seconds,
-                settings.limits,
-                batches={ref: self._at_once(model) for ref, model in self._models.items()},
-                overdue_first=self._turn % _TURNS_PER_OVERDUE == 0,
-                untried=untried,
-            )
-        self._turn += bool(claims)
-        return claims
 
     def _at_once(self, model: Model) -> int:
         """How many jobs are claimed together; a series is a batch of its own."""
@@ -282,14 +271,8 @@ class Worker:
             reason=reason,
         )
 
-    def _bury_stranded(self) -> None:
-        """Give up jobs that cost a worker with each attempt."""
-        with self._database.read() as connection:
-            stranded = jobs.stranded(connection, self._settings.retry)
-        for each in stranded:
-            self._bury(each)
-
     def _bury(self, job: Stranded) -> None:
+        """Give up a job that cost a worker with each attempt."""
         reason = Reason(jobs.LEASE_LOST)
         post = self._notice(job.study_uid, job.model, reason)
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -338,6 +339,37 @@ def test_a_job_whose_worker_comes_back_in_time_is_not_buried(database: Database)
         jobs.renew(connection, work, 30)
     with pytest.raises(LeaseLost), database.write() as connection:
         jobs.bury(connection, lost)
+
+
+def test_of_workers_that_bury_a_job_at_once_one_posts_its_notice(database: Database) -> None:
+    job_id = queue(database)
+    once = RetryPolicy(attempts=1, first_seconds=0.0, longest_seconds=0.0)
+    claimed(database, lease=-1.0)
+    notice = StoredResult(
+        kind="notice", number=1, rank=0, style="", sop_class_uid="1.2", sop_instance_uid="2.25.1",
+        path="results/x.dcm", size=5,
+    )  # fmt: skip
+    barrier, buried = threading.Barrier(4), []
+
+    def bury() -> None:
+        with database.read() as connection:
+            (lost,) = jobs.stranded(connection, once)
+        barrier.wait()
+        with suppress(LeaseLost), database.write() as connection:
+            jobs.bury(connection, lost)
+            outbox.post(connection, job_id, [notice], letters("pacs", [notice]))
+            buried.append(lost.job_id)
+
+    threads = [threading.Thread(target=bury) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert buried == [job_id]
+    with database.read() as connection:
+        shown = stats.job(connection, job_id)
+    assert shown["state"] == "dead"
+    assert [each["kind"] for each in shown["deliveries"]] == ["notice"]
 
 
 def test_renew_keeps_the_lease(database: Database) -> None:

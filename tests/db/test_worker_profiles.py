@@ -307,7 +307,7 @@ def test_a_job_is_not_dead_before_its_notice_is_posted(node: Node, came_back: bo
     with node.database.write() as connection:
         connection.execute(text("drop trigger away"))
         connection.execute(update(Job).values(lease_until=0.0))
-    read_all(worker)
+    read_all(node.worker(profiles=(TOLD,)))
     (job,) = node.jobs()
     assert job["state"] == "dead"
     assert addressed(job) == {("pacs", "notice"): 1}
