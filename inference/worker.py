@@ -107,7 +107,7 @@ class Worker:
         self._models = {ModelRef(each.name, each.version): Model(each) for each in packages}
         self._notices = Notices(database, archive, settings.profiles)
         by_ref = {ref: model.package for ref, model in self._models.items()}
-        self._intake = Intake(database, archive, by_ref, self._notices)
+        self._intake = Intake(database, archive, by_ref, self._notices, settings.retry)
         self._opener = Opener(self._claim, database, archive, self._models, settings.lease_seconds)
         for ref, model in self._models.items():
             _log.info("model.loaded", model=ref.name, version=ref.version, provider=model.provider)

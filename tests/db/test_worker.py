@@ -496,6 +496,28 @@ def test_a_malformed_study_does_not_hold_up_the_others(node: Node) -> None:
 
 
 @ON_SQLITE
+def test_a_study_that_cannot_be_routed_is_given_up_and_holds_up_nobody(node: Node) -> None:
+    """Its file bears another SOP Instance UID than its row, which nothing that came over may."""
+    node.receive_file(image(study=f"{STUDY}.666"), as_file(image(study=f"{STUDY}.666", number=9)))
+    node.receive(image())
+    worker = node.worker(profiles=(Profile(destination="pacs", notices=True),))
+    assert worker.route_due() == 2
+    assert node.jobs(f"{STUDY}.666") == []  # to be tried again
+    read_all(worker)
+    assert [each["state"] for each in node.jobs()] == ["done"]
+    (job,) = node.jobs(f"{STUDY}.666")
+    assert job["state"] == "skipped"
+    assert job["reason"].startswith("internal error at KeyError in intake.py:")
+    with node.database.read() as connection:
+        traceback = stats.traceback(connection, job["id"])
+        assert studies.due(connection) == []
+    assert traceback is not None
+    assert "inference/intake.py" in traceback
+    assert [each["kind"] for each in job["deliveries"]] == ["notice"]
+    assert worker.route_due() == 0
+
+
+@ON_SQLITE
 def test_no_reason_names_a_patient(node: Node) -> None:
     truncated, misfit, colour = (image(number=n, study=f"{STUDY}.{n}") for n in (1, 2, 3))
     truncated.PixelData = b"\0\0"
