@@ -134,9 +134,14 @@ def skip(
     model: ModelRef,
     seen: Sequence[StoredInstance],
     reason: str,
+    traceback: str | None = None,
 ) -> int | None:
-    """Leave a visible "not processed, because"; None if that was said of this input before."""
-    values = {"state": JobState.SKIPPED, "priority": ROUTINE, "reason": reason}
+    """Leave a visible "not processed, because"; None if that was said of this input before.
+
+    ``traceback`` says where in the program that is, if it should not have happened.
+    """
+    values: dict[str, object] = {"state": JobState.SKIPPED, "priority": ROUTINE}
+    values |= {"reason": reason, "traceback": traceback}
     return _create(connection, study_uid, model, seen, values)
 
 

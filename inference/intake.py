@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import structlog
 from pydicom import Dataset
+from sqlalchemy.exc import SQLAlchemyError
 
 from db import jobs, outbox, studies
 from db.archive import Archive
 from db.engine import Database
+from db.errors import trace, where
 from db.jobs import ModelRef
+from db.retry import RetryPolicy
 from db.schema import InstanceState
 from db.studies import DueStudy, StoredInstance
 from inference import routing
@@ -39,6 +43,8 @@ class Intake:
         The models there are, by name and version.
     notices
         Says why a study was not processed.
+    retry
+        What happens after an error that nobody foresaw.
     """
 
     def __init__(
@@ -47,14 +53,58 @@ class Intake:
         archive: Archive,
         packages: Mapping[ModelRef, Package],
         notices: Notices,
+        retry: RetryPolicy,
     ) -> None:
         self._database = database
         self._archive = archive
         self._packages = packages
         self._notices = notices
+        self._retry = retry
+        self._failures = Counter[str]()  # by study; a process that starts again counts again
 
     def route(self, due: DueStudy) -> bool:
-        """Route one study; False if another worker has, or it has to wait."""
+        """Route one study; False if another worker has, or it has to wait.
+
+        A fault of ours must not hold up the studies behind it: the study is tried again with
+        backoff, and then it is said that it was not processed.
+
+        Raises
+        ------
+        SQLAlchemyError
+            The database is away, which is no study's fault.
+        """
+        try:
+            routed = self._route(due)
+        except SQLAlchemyError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a fault of ours must not stop the queue
+            return self._fail(due, error)
+        del self._failures[due.study_uid]
+        return routed
+
+    def _fail(self, due: DueStudy, error: Exception) -> bool:
+        """Try again later, or give the study up."""
+        self._failures[due.study_uid] += 1
+        attempt = self._failures[due.study_uid]
+        reason = Reason("internal error at {place}", place=where(error))
+        last = self._retry.exhausted(attempt)
+        _log.error(
+            "study.failed", study_uid=due.study_uid, reason=reason, attempt=attempt, last=last
+        )
+        if last:
+            del self._failures[due.study_uid]
+            return self._give_up(due, reason, trace(error))
+        with self._database.write() as connection:
+            return studies.postpone(connection, due, self._retry.wait(attempt))
+
+    def _give_up(self, due: DueStudy, reason: Reason, traceback: str) -> bool:
+        with self._database.read() as connection:
+            instances = studies.instances(connection, due.study_uid)
+        unread = NotAssessed(images=max(1, len(instances)), reason=reason)
+        routes = dict.fromkeys(self._packages, Routed((), (unread,)))
+        return self._record(due, instances, routes, (), traceback)
+
+    def _route(self, due: DueStudy) -> bool:
         with self._database.read() as connection:
             instances = studies.instances(connection, due.study_uid)
             missing = studies.missing(connection, due.study_uid)
@@ -109,6 +159,7 @@ class Intake:
         instances: Sequence[StoredInstance],
         routes: Mapping[ModelRef, Routed],
         lost: tuple[NotAssessed, ...],
+        traceback: str | None = None,
     ) -> bool:
         """Write jobs, reasons, and the notice that tells them, in one transaction."""
         by_uid = {each.sop_instance_uid: each for each in instances}
@@ -125,8 +176,10 @@ class Intake:
                     left = to_record([*routed.passed_over, *lost])
                     jobs.enqueue(connection, due.study_uid, ref, fitting, not_assessed=left)
                 else:
-                    reason = "; ".join(reasons[ref])
-                    skipped.append(jobs.skip(connection, due.study_uid, ref, instances, reason))
+                    why = "; ".join(reasons[ref])
+                    skipped.append(
+                        jobs.skip(connection, due.study_uid, ref, instances, why, traceback)
+                    )
             said_now = [each for each in skipped if each is not None]
             if said_now:
                 outbox.post(connection, said_now[0], post.results, post.letters)

@@ -7,10 +7,13 @@ import fcntl
 import os
 import struct
 import subprocess
+import time
 from pathlib import Path
+from typing import Self
 
 _GOING_DOWN = 0x8004587D  # EXT4_IOC_SHUTDOWN, XFS_IOC_GOINGDOWN: _IOR('X', 125, __u32)
 _NO_LOG_FLUSH = 2
+_BUSY_SECONDS = 10.0
 
 
 class Disk:
@@ -34,6 +37,13 @@ class Disk:
             file.truncate(megabytes * 1_000_000)
         _run(f"mkfs.{kind}", "-q", str(self._image))
 
+    def __enter__(self) -> Self:
+        self.mount()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.unmount()
+
     def mount(self) -> None:
         """Mount it, after a cut as a machine does that starts again."""
         _run("mount", "-o", "loop", str(self._image), str(self.root))
@@ -47,8 +57,17 @@ class Disk:
             os.close(descriptor)
 
     def unmount(self) -> None:
-        """Take it away."""
-        _run("umount", str(self.root))
+        """Take it away, as soon as processes that were killed have let go of it."""
+        deadline = time.monotonic() + _BUSY_SECONDS
+        while True:
+            try:
+                _run("umount", str(self.root))
+            except subprocess.CalledProcessError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
+            else:
+                return
 
     def fill(self) -> Path:
         """Use all that is free; deleting the file that is returned ends it."""

@@ -1,15 +1,18 @@
 """Everything is killed while studies come, and nothing may be lost.
 
-``python -m bench.chaos [--minutes 10] [--studies 200] [--seed 1] [--only KIND] [--folder DIR]``
+``python -m bench.chaos [--minutes 10] [--studies 200] [--seed 1] [--only KIND] [--power FS]
+[--folder DIR]``
 
 200 mixed studies are sent over 4 associations, spread over the time. Meanwhile receivers, workers,
 courier, the whole node, the PACS (Orthanc) and PostgreSQL are killed (-9) and started again at
-random; once the disk is full, and once the PACS refuses. Consoles send again what was not answered
-with Success. When all is over, each instance that was answered with Success must be in the archive
-byte for byte, each study must have been read whole, and the PACS must hold each result once.
-Prints the faults and the losses; the exit code is 1 if there is one.
+random, and the power of the node's host fails: all its processes are killed, and what was not
+brought to the disk is lost. Once the disk is full, and once the PACS refuses. Consoles send again
+what was not answered with Success. When all is over, each instance that was answered with Success
+must be in the archive byte for byte, each study must have been read whole, and the PACS must hold
+each result once. Prints the faults and the losses; the exit code is 1 if there is one.
 
-Runs on PostgreSQL and then on SQLite; ``--only`` names one. The disk can be full only where the
+Runs on PostgreSQL and then on SQLite; ``--only`` names one. With ``--power`` there is nothing but
+power cuts, on a file system of that kind. The disk can be full, and lose its power, only where the
 user may mount a file (root).
 """
 
@@ -21,6 +24,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -30,6 +34,7 @@ from bench.chaos.faults import Faults
 from bench.chaos.judge import Books, Verdict, judge
 from bench.chaos.site import running
 from bench.chaos.studies import mixed
+from tests.disk import Disk
 
 _ASSOCIATIONS = 4
 _SETTLE_SECONDS = 300.0
@@ -58,8 +63,20 @@ class Run:
     verdict: Verdict
 
 
-def run(folder: Path, kind: str, number: int, seconds: float, seed: int) -> Run:
+def run(
+    folder: Path, kind: str, number: int, seconds: float, seed: int, power_of: Disk | None = None
+) -> Run:
     """Send studies for so many seconds while faults strike, and judge.
+
+    Parameters
+    ----------
+    folder, kind
+        Where all lies, and of which kind the database is: "sqlite" or "postgresql".
+    number, seconds, seed
+        How many studies are sent in which time, and what decides about them and the faults.
+    power_of
+        The disk on which the node lies and whose power is cut again and again; None for all other
+        faults, and for that one among them.
 
     Raises
     ------
@@ -68,20 +85,20 @@ def run(folder: Path, kind: str, number: int, seconds: float, seed: int) -> Run:
     """
     (folder / "studies").mkdir(parents=True)
     sent = mixed(folder / "studies", number, seed)
-    with running(folder, kind) as site:
+    with running(folder, kind, power_of) as site:
         consoles = [
             Console(site.node.port, site.node.ae_title, sent[one::_ASSOCIATIONS], seconds * 0.9)
             for one in range(_ASSOCIATIONS)
         ]
-        faults = Faults(site, seconds, Random(seed))
+        faults = Faults(site, seconds, Random(seed), power_alone=power_of is not None)
         for each in (*consoles, faults):
             each.start()
         faults.join()
         over = time.monotonic()
-        for each in consoles:
-            each.join(_SETTLE_SECONDS)
         if faults.error is not None:
             raise RuntimeError(f"a fault failed: {faults.error}") from faults.error
+        for each in consoles:
+            each.join(_SETTLE_SECONDS)
         acknowledged = {uid: one for each in consoles for uid, one in each.acknowledged.items()}
         books = Books(site.node.config)
         while books.moving() and time.monotonic() < over + _SETTLE_SECONDS:
@@ -127,13 +144,15 @@ def main() -> int:
     arguments.add_argument("--studies", type=int, default=200)
     arguments.add_argument("--seed", type=int, default=1)
     arguments.add_argument("--only", choices=("postgresql", "sqlite"), help="this database alone")
+    arguments.add_argument("--power", choices=("ext4", "xfs"), help="nothing but power cuts")
     arguments.add_argument("--folder", type=Path, help="where to write; kept if there is a loss")
     chosen = arguments.parse_args()
     losses = 0
     for kind in [chosen.only] if chosen.only else ["postgresql", "sqlite"]:
         folder = Path(tempfile.mkdtemp(prefix="wetread-chaos-", dir=chosen.folder))
         seconds = chosen.minutes * 60
-        outcome = run(folder, kind, chosen.studies, seconds, chosen.seed)
+        with Disk(folder, chosen.power) if chosen.power else nullcontext() as disk:
+            outcome = run(folder, kind, chosen.studies, seconds, chosen.seed, disk)
         show(kind, chosen.studies, seconds, chosen.seed, outcome)
         losses += outcome.verdict.total
         if outcome.verdict.total:

@@ -37,7 +37,7 @@ class Console(threading.Thread):
     """
 
     def __init__(self, port: int, ae_title: str, studies: Sequence[Study], seconds: float) -> None:
-        super().__init__(name="console")
+        super().__init__(name="console", daemon=True)
         self._port = port
         self._ae_title = ae_title
         self._studies = studies

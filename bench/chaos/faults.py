@@ -14,7 +14,10 @@ from random import Random
 from bench.chaos.site import Site
 
 _START_SECONDS = 60.0
+_LEAST = 3  # faults, however slow the host is
 _ROLES = ("receive", "work", "deliver")
+POWER_CUT, _NODE_KILLED = "power cut", "node killed"
+_WHOLE_NODE = (POWER_CUT, _NODE_KILLED)
 _NAMES = {"receive": "receiver killed", "work": "worker killed", "deliver": "courier killed"}
 
 Fault = Callable[[Site], AbstractContextManager[None]]
@@ -62,6 +65,18 @@ def disk_full(site: Site) -> Iterator[None]:
     full.unlink()
 
 
+@contextmanager
+def power_cut(site: Site) -> Iterator[None]:
+    """The node's host: all its processes, and what was not brought to the disk."""
+    assert site.disk is not None
+    site.disk.cut()
+    site.node.cut_off()
+    site.disk.unmount()
+    yield
+    site.disk.mount()
+    start_node(site)
+
+
 class Faults(threading.Thread):
     """Does things to a site, one after the other, until it is stopped.
 
@@ -73,6 +88,8 @@ class Faults(threading.Thread):
         How long it is to go on: what happens once happens at a third and at two thirds.
     random
         Decides what, when and how long.
+    power_alone
+        Whether nothing happens but power cuts.
 
     Attributes
     ----------
@@ -82,31 +99,37 @@ class Faults(threading.Thread):
         What went wrong with a fault itself; None if nothing did.
     """
 
-    def __init__(self, site: Site, seconds: float, random: Random) -> None:
+    def __init__(
+        self, site: Site, seconds: float, random: Random, *, power_alone: bool = False
+    ) -> None:
         super().__init__(name="faults")
         self._site = site
         self._over = time.monotonic() + seconds
         self._random = random
+        self._power_alone = power_alone
         once: list[tuple[str, Fault]] = [("PACS refuses", pacs_refuses)]
-        if site.disk is not None:
-            once.insert(0, ("disk full", disk_full))
-        share = seconds / (len(once) + 1)
-        self._once = [
-            (self._over - share * (len(once) - number), *each) for number, each in enumerate(once)
-        ]
         self._often: list[tuple[str, Fault]] = [
-            ("node killed", node_killed),
+            (_NODE_KILLED, node_killed),
             ("PACS killed", pacs_killed),
         ]
         if site.postgres is not None:
             self._often.append(("database killed", database_killed))
+        if site.disk is not None:
+            once.insert(0, ("disk full", disk_full))
+            self._often.append((POWER_CUT, power_cut))
+        if power_alone:
+            once, self._often = [], [(POWER_CUT, power_cut)]
+        share = seconds / (len(once) + 1)
+        self._once = [
+            (self._over - share * (len(once) - number), *each) for number, each in enumerate(once)
+        ]
         self.counts: Counter[str] = Counter()
         self.error: Exception | None = None
 
     def run(self) -> None:
         """Go on until the time is over; everything runs again at the end."""
         try:
-            while time.monotonic() < self._over:
+            while time.monotonic() < self._over or self.counts.total() < _LEAST:
                 time.sleep(self._random.uniform(0.5, 4.0))
                 self._next()
         except Exception as error:  # noqa: BLE001 - told by the main thread
@@ -116,17 +139,18 @@ class Faults(threading.Thread):
         if self._once and time.monotonic() > self._once[0][0]:
             _, name, fault = self._once.pop(0)
             self._suffer(name, fault, 10.0)
-        elif self._random.random() < 0.6:
+        elif not self._power_alone and self._random.random() < 0.6:
             self._kill_role()
         else:
             name, fault = self._random.choice(self._often)
-            self._suffer(name, fault, self._random.uniform(0.2, 6.0))
+            seconds = self._random.uniform(0.2, 1.0 if self._power_alone else 6.0)
+            self._suffer(name, fault, seconds)
 
     def _suffer(self, name: str, fault: Fault, seconds: float) -> None:
         self.counts[name] += 1
         with fault(self._site):
             time.sleep(seconds / 2)
-            if self._random.random() < 0.5 and name != "node killed":
+            if self._random.random() < 0.5 and name not in _WHOLE_NODE:
                 self._kill_role()
             time.sleep(seconds / 2)
 

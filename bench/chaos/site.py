@@ -51,7 +51,7 @@ class Site:
 
 
 @contextmanager
-def running(folder: Path, kind: str) -> Iterator[Site]:
+def running(folder: Path, kind: str, disk: Disk | None = None) -> Iterator[Site]:
     """Start everything and stop it at the end.
 
     Parameters
@@ -60,9 +60,12 @@ def running(folder: Path, kind: str) -> Iterator[Site]:
         Where it lies.
     kind
         Of the database: "sqlite" or "postgresql".
+    disk
+        Where the node's data folder is to lie, mounted; None makes one where that is possible.
     """
     with ExitStack() as stack:
-        disk = _disk(folder, stack)
+        if disk is None and os.geteuid() == 0:
+            disk = stack.enter_context(Disk(folder, "ext4", _DISK_MEGABYTES))
         data = (disk.root if disk else folder) / "data"
         postgres = stack.enter_context(PostgresServer()) if kind == "postgresql" else None
         url = postgres.new_database() if postgres else f"sqlite:///{data.parent / 'wetread.db'}"
@@ -78,12 +81,3 @@ def running(folder: Path, kind: str) -> Iterator[Site]:
         node = Node(folder / "node", [("pacs", orthanc.ae_title, orthanc.port)], _SETTINGS)
         stack.enter_context(node)
         yield Site(node, orthanc, disk, postgres)
-
-
-def _disk(folder: Path, stack: ExitStack) -> Disk | None:
-    if os.geteuid() != 0:
-        return None
-    disk = Disk(folder, "ext4", _DISK_MEGABYTES)
-    disk.mount()
-    stack.callback(disk.unmount)
-    return disk

@@ -20,7 +20,16 @@ from inference.errors import ManifestError
 from tests.dicomfiles import PATIENT, PATIENT_ID, STUDY, as_file, image
 from tests.tinygraph import Fault
 from tests.tinymodel import write_package
-from tests.worknode import TWICE, Node, image_groups, named, percents, read_all, report_of
+from tests.worknode import (
+    TWICE,
+    Meanwhile,
+    Node,
+    image_groups,
+    named,
+    percents,
+    read_all,
+    report_of,
+)
 
 # What does not depend on the kind of database is tried on one.
 ON_SQLITE = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
@@ -365,20 +374,6 @@ def test_a_late_image_after_a_misfit_is_read(node: Node) -> None:
     assert [each["state"] for each in node.jobs()] == ["skipped", "done"]
 
 
-class Meanwhile(Archive):
-    """Lets something happen the moment the first result is about to be written."""
-
-    def __init__(self, root: Path, event: Callable[[], object]) -> None:
-        super().__init__(root)
-        self._event: Callable[[], object] | None = event
-
-    def write(self, path: str, chunks: Iterable[bytes | memoryview]) -> int:
-        event, self._event = self._event, None
-        if event is not None:
-            event()
-        return super().write(path, chunks)
-
-
 def test_a_job_that_is_cancelled_while_it_is_read_leaves_nothing(node: Node) -> None:
     node.receive(image())
 
@@ -493,6 +488,28 @@ def test_a_malformed_study_does_not_hold_up_the_others(node: Node) -> None:
     (skipped,) = node.jobs(f"{STUDY}.666")
     assert skipped["reason"] == "a header element is malformed (ValueError)"
     assert node.jobs()[0]["state"] == "done"
+
+
+@ON_SQLITE
+def test_a_study_that_cannot_be_routed_is_given_up_and_holds_up_nobody(node: Node) -> None:
+    """Its file bears another SOP Instance UID than its row, which nothing that came over may."""
+    node.receive_file(image(study=f"{STUDY}.666"), as_file(image(study=f"{STUDY}.666", number=9)))
+    node.receive(image())
+    worker = node.worker(profiles=(Profile(destination="pacs", notices=True),))
+    assert worker.route_due() == 2
+    assert node.jobs(f"{STUDY}.666") == []  # to be tried again
+    read_all(worker)
+    assert [each["state"] for each in node.jobs()] == ["done"]
+    (job,) = node.jobs(f"{STUDY}.666")
+    assert job["state"] == "skipped"
+    assert job["reason"].startswith("internal error at KeyError in intake.py:")
+    with node.database.read() as connection:
+        traceback = stats.traceback(connection, job["id"])
+        assert studies.due(connection) == []
+    assert traceback is not None
+    assert "inference/intake.py" in traceback
+    assert [each["kind"] for each in job["deliveries"]] == ["notice"]
+    assert worker.route_due() == 0
 
 
 @ON_SQLITE

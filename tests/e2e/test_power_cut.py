@@ -1,5 +1,7 @@
 """The power fails while instances come: whatever was answered with Success is there afterwards.
 
+And while a whole node is at work: it is read, too, and each result reaches the PACS once.
+
 The data folder lies on a file system of its own, in a file. A shutdown that does not flush its log
 (the call that file system tests use, xfs_io's ``shutdown -f`` without ``-f``) loses everything that
 was not brought to the disk; mounting it again replays its journal, as after a power cut.
@@ -20,12 +22,15 @@ from pathlib import Path
 
 import pytest
 
+from bench.chaos.__main__ import run
+from bench.chaos.faults import POWER_CUT
 from db import studies
 from db.archive import Archive
 from db.engine import Database
 from tests.console import Console
 from tests.disk import Disk
 from tests.receivable import STUDY
+from tools.orthanc import Orthanc
 from tools.ports import free_port
 from wetread.config import load
 
@@ -116,3 +121,16 @@ def _check(receiver: Receiver, consoles: list[Console]) -> None:
         assert archive.full_path(row.path).stat().st_size == row.size, uid
     for uid, data in acknowledged.items():
         assert archive.full_path(rows[uid].path).read_bytes().endswith(data), uid
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("disk", ["ext4"], indirect=True)
+def test_a_whole_node_loses_nothing_and_doubles_nothing(disk: Disk, tmp_path: Path) -> None:
+    if not Orthanc.installed():
+        pytest.skip("Orthanc is not installed: apt-get install orthanc")
+    outcome = run(tmp_path, "sqlite", number=6, seconds=10, seed=5, power_of=disk)
+    assert outcome.acknowledged >= 6
+    assert set(outcome.faults) == {POWER_CUT}
+    assert outcome.faults[POWER_CUT] >= 3
+    assert {what: whom for what, whom in outcome.verdict.losses.items() if whom} == {}

@@ -17,7 +17,7 @@ from pydicom.uid import (
 )
 
 from tests.postgres import PostgresServer
-from tests.validators import dciodvfy, missing_tools, rule_violations
+from tests.validators import dciodvfy, missing_tools, predecessors, rule_violations
 from tools.node import Node
 from tools.orthanc import Orthanc
 from wetread.phantom import write_study
@@ -119,12 +119,7 @@ def test_several_images_make_one_report_and_a_late_one_makes_another(
         for each in orthanc.datasets()
         if each.SOPClassUID == Comprehensive3DSRStorage and each.SOPInstanceUID != report_uid
     )
-    (study,) = newer.PredecessorDocumentsSequence
-    replaced = [
-        reference.ReferencedSOPInstanceUID
-        for series in study.ReferencedSeriesSequence
-        for reference in series.ReferencedSOPSequence
-    ]
+    replaced = predecessors(newer)
     assert report_uid in replaced
     assert len(replaced) == 2  # and the text report
     assert (oldest["id"], newest["state"]) == (job["id"], "done")
@@ -133,6 +128,27 @@ def test_several_images_make_one_report_and_a_late_one_makes_another(
         BasicTextSRStorage: 2,
         SecondaryCaptureImageStorage: 3,  # the first two are what they were
     }
+
+
+def test_of_a_study_that_grows_while_the_pacs_is_down_one_report_comes(
+    node: Node, orthanc: Orthanc, tmp_path: Path
+) -> None:
+    first, late = write_study(tmp_path / "study", seed=2, rows=500, images=2)
+    orthanc.stop()
+    console(node, first)
+    while not node.events("destination.away"):
+        assert not node.events("delivery.sent")
+    console(node, late)
+    while len(node.events("job.done")) < 2:
+        assert not node.events("delivery.sent")
+    orthanc.start()
+    newest, oldest = node.wait_for_jobs(studies=1, jobs=2)
+    objects = orthanc.datasets()
+    assert classes(objects) == {**DEFAULT_SET, SecondaryCaptureImageStorage: 2}
+    assert [predecessors(each) for each in objects if each.Modality == "SR"] == [[], []]
+    assert (oldest["undelivered"], newest["undelivered"]) == (0, 0)
+    shown = node.cli("jobs", "show", str(oldest["id"])).stdout
+    assert f"superseded by job {newest['id']}" in " ".join(shown.split())
 
 
 def test_a_study_that_no_model_reads_says_why(node: Node, orthanc: Orthanc, tmp_path: Path) -> None:
