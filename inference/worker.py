@@ -225,7 +225,7 @@ class Worker:
         finish = partial(jobs.finish, claim=claim, priority=_priority(reading), reason=why_not)
         stored = None
         while stored is None:
-            stored = self._conclude(claim, built, finish, watch)
+            stored = self._record(claim, built, finish, watch)
         _log.info(
             "job.done",
             job_id=claim.job_id,
@@ -237,7 +237,7 @@ class Worker:
             **watch.seconds,
         )
 
-    def _conclude(
+    def _record(
         self,
         claim: Claim,
         built: Callable[[Callable[[str], list[Dataset]]], tuple[list[Made], list[Letter]]],
