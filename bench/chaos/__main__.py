@@ -3,13 +3,14 @@
 ``python -m bench.chaos [--minutes 10] [--studies 200] [--seed 1] [--only KIND] [--power FS]
 [--folder DIR]``
 
-200 mixed studies are sent over 4 associations, spread over the time. Meanwhile receivers, workers,
-courier, the whole node, the PACS (Orthanc) and PostgreSQL are killed (-9) and started again at
-random, and the power of the node's host fails: all its processes are killed, and what was not
-brought to the disk is lost. Once the disk is full, and once the PACS refuses. Consoles send again
-what was not answered with Success. When all is over, each instance that was answered with Success
-must be in the archive byte for byte, each study must have been read whole, and the PACS must hold
-each result once. Prints the faults and the losses; the exit code is 1 if there is one.
+200 mixed studies are sent over 4 associations, spread over the time, some of them in two pieces.
+Meanwhile receivers, workers, courier, the whole node, the PACS (Orthanc) and PostgreSQL are killed
+(-9) and started again at random, and the power of the node's host fails: all its processes are
+killed, and what was not brought to the disk is lost. Once the disk is full, and once the PACS
+refuses. Consoles send again what was not answered with Success. When all is over, each instance
+that was answered with Success must be in the archive byte for byte, each study must have been read
+whole, and the PACS must hold each result once. Prints the faults and the losses; the exit code is 1
+if there is one.
 
 Runs on PostgreSQL and then on SQLite; ``--only`` names one. With ``--power`` there is nothing but
 power cuts, on a file system of that kind. The disk can be full, and lose its power, only where the
@@ -85,7 +86,7 @@ def run(
     """
     (folder / "studies").mkdir(parents=True)
     sent = mixed(folder / "studies", number, seed)
-    with running(folder, kind, power_of) as site:
+    with running(folder, kind, number, power_of) as site:
         consoles = [
             Console(site.node.port, site.node.ae_title, sent[one::_ASSOCIATIONS], seconds * 0.9)
             for one in range(_ASSOCIATIONS)

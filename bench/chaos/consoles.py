@@ -12,6 +12,7 @@ from bench.receive_sender import Prepared
 from tests.rawpeer import RawPeer
 
 _AGAIN_SECONDS = 0.5
+_LATE_SECONDS = 12.0  # the quiet time, and some for reading
 
 
 class Console(threading.Thread):
@@ -48,18 +49,23 @@ class Console(threading.Thread):
     def run(self) -> None:
         """Send all; a node that is away or refuses is asked again until it takes them."""
         began = time.monotonic()
-        for number, study in enumerate(self._studies):
-            time.sleep(max(0.0, began + number * self._pause - time.monotonic()))
-            while left := self._left(study):
+        parts = [
+            (number * self._pause + place * _LATE_SECONDS, part)
+            for number, study in enumerate(self._studies)
+            for place, part in enumerate(study.parts)
+        ]
+        for due, part in sorted(parts, key=lambda each: each[0]):
+            time.sleep(max(0.0, began + due - time.monotonic()))
+            while left := self._left(part):
                 try:
                     self._send(left)
                 except OSError:
                     self.refusals[0] += 1
-                if self._left(study):
+                if self._left(part):
                     time.sleep(_AGAIN_SECONDS)
 
-    def _left(self, study: Study) -> list[Prepared]:
-        return [one for one in study.instances if one.sop_instance_uid not in self.acknowledged]
+    def _left(self, part: Sequence[Prepared]) -> list[Prepared]:
+        return [one for one in part if one.sop_instance_uid not in self.acknowledged]
 
     def _send(self, instances: Sequence[Prepared]) -> None:
         with RawPeer(self._port, self._ae_title, instances) as sender:

@@ -14,7 +14,8 @@ from tests.postgres import PostgresServer
 from tools.node import Node
 from tools.orthanc import Orthanc
 
-_DISK_MEGABYTES = 2000
+# Of the disk: what a study and its results take, and what killed workers leave of theirs.
+_MEGABYTES_OF_STUDY, _MEGABYTES_OF_REST = 15, 500
 # Whatever is killed a dozen times is not the study's fault, and no fault lasts long.
 _SETTINGS = """
 [worker]
@@ -51,7 +52,7 @@ class Site:
 
 
 @contextmanager
-def running(folder: Path, kind: str, disk: Disk | None = None) -> Iterator[Site]:
+def running(folder: Path, kind: str, studies: int, disk: Disk | None = None) -> Iterator[Site]:
     """Start everything and stop it at the end.
 
     Parameters
@@ -60,12 +61,15 @@ def running(folder: Path, kind: str, disk: Disk | None = None) -> Iterator[Site]
         Where it lies.
     kind
         Of the database: "sqlite" or "postgresql".
+    studies
+        How many the disk has room for.
     disk
         Where the node's data folder is to lie, mounted; None makes one where that is possible.
     """
     with ExitStack() as stack:
         if disk is None and os.geteuid() == 0:
-            disk = stack.enter_context(Disk(folder, "ext4", _DISK_MEGABYTES))
+            megabytes = studies * _MEGABYTES_OF_STUDY + _MEGABYTES_OF_REST
+            disk = stack.enter_context(Disk(folder, "ext4", megabytes))
         data = (disk.root if disk else folder) / "data"
         postgres = stack.enter_context(PostgresServer()) if kind == "postgresql" else None
         url = postgres.new_database() if postgres else f"sqlite:///{data.parent / 'wetread.db'}"

@@ -35,11 +35,21 @@ class Study:
         "chest", "chest-3" (images), "head" (CT) or "mr", which no model reads.
     instances
         What is sent, in order.
+    late
+        Whether all but the first instance are sent when that may have been read already.
     """
 
     uid: str
     kind: str
     instances: tuple[Prepared, ...]
+    late: bool = False
+
+    @property
+    def parts(self) -> list[tuple[Prepared, ...]]:
+        """What is sent together."""
+        if not self.late:
+            return [self.instances]
+        return [self.instances[:1], self.instances[1:]]
 
     @property
     def is_read(self) -> bool:
@@ -60,7 +70,8 @@ def _made(folder: Path, kind: str, number: int) -> Study:
         path = folder / f"{dataset.SOPInstanceUID}.dcm"
         path.write_bytes(as_file(dataset))
         prepared.append(prepare(path))
-    return Study(uid, kind, tuple(prepared))
+    late = kind == "chest-3" and number % 2 == 0
+    return Study(uid, kind, tuple(prepared), late)
 
 
 def _datasets(kind: str, number: int) -> Sequence[Dataset]:
