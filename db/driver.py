@@ -58,9 +58,7 @@ class Driver:
         DBAPIError
             It cannot begin, or the commit fails: it may then have come to pass nevertheless.
         """
-        with self._errors():
-            if not self.is_postgresql:  # where the first statement begins it
-                self._connection.execute("BEGIN IMMEDIATE")
+        self.begin()
         try:
             yield
             with self._errors():
@@ -69,6 +67,18 @@ class Driver:
             with self._errors():
                 self._connection.rollback()
             raise
+
+    def begin(self) -> None:
+        """Begin to write; for a transaction that somebody else ends.
+
+        Raises
+        ------
+        DBAPIError
+            Others have been writing for too long.
+        """
+        if not self.is_postgresql:  # where the first statement begins it
+            with self._errors():
+                self._connection.begin_writing()
 
     def run(self, steps: Sequence[Step]) -> list[list[Row]]:
         """Run statements in order, on PostgreSQL without waiting for each; return their rows.

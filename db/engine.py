@@ -2,7 +2,8 @@
 
 SQLite runs in WAL mode with ``synchronous=FULL``: a committed row survives a power cut, but for
 those of ``write_hastily``. Writers take the lock at once (``BEGIN IMMEDIATE``), because a
-transaction that upgrades from reading to writing may fail where waiting would have helped.
+transaction that upgrades from reading to writing may fail where waiting would have helped, and
+they take it in turn (``db.turns``).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, InvalidatePoolError, NoSuchModuleError
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
+from db import turns
 from db.driver import Driver
 from db.errors import StoreError
 from db.schema import Base
@@ -51,7 +53,9 @@ class Database:
                 raise StoreError(f"database {backend!r}: use sqlite or postgresql+psycopg")
             if backend == "sqlite" and parsed.database:
                 Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-            options = {"timeout": _BUSY_SECONDS} if backend == "sqlite" else {}
+            options: dict[str, Any] = {}
+            if backend == "sqlite":
+                options = {"timeout": _BUSY_SECONDS, "factory": turns.Connection}
             self.engine: Engine = create_engine(parsed, connect_args=options)
             self._hasty = create_engine(parsed, connect_args=options)
         except (ArgumentError, NoSuchModuleError) as error:
@@ -197,7 +201,10 @@ def _prepare_sqlite(engine: Engine) -> None:
     @event.listens_for(engine, "begin")
     def _on_begin(connection: Connection) -> None:
         writes = connection.get_execution_options().get(_WRITES, True)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+        if writes:
+            driver_of(connection).begin()
+        else:
+            connection.exec_driver_sql("BEGIN")
 
 
 def _ping_after_a_pause(engine: Engine) -> None:
