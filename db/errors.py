@@ -7,6 +7,7 @@
     |-- IllegalMove         a job or delivery is not in a state that allows the move
     |-- NotFound            no such job, study, delivery or model
     |-- LeaseLost           another worker holds the lease now; discard what was made
+    |-- Overtaken           a report that is to be replaced was sent meanwhile; name it
     `-- InvalidUID          a peer's string is not a UID and must not become a path
 """
 
@@ -34,6 +35,10 @@ class NotFound(StoreError):
 
 class LeaseLost(StoreError):
     """The lease ran out and the work belongs to somebody else, or was cancelled."""
+
+
+class Overtaken(StoreError):
+    """An earlier report was sent after the one that replaces it had been built."""
 
 
 class InvalidUID(StoreError):

@@ -14,18 +14,13 @@ from sqlalchemy import Connection, Select, and_, func, insert, or_, select, upda
 from db import wake
 from db.engine import insert_ignoring, now
 from db.errors import NotFound
-from db.jobs import Claim
 from db.lease import Leased
 from db.retry import RetryPolicy
 from db.schema import (
     Delivery,
     DeliveryForm,
     DeliveryState,
-    Instance,
-    InstanceState,
     Job,
-    JobInput,
-    JobState,
     Result,
 )
 from db.wake import Topic
@@ -157,13 +152,17 @@ def post(
 
 
 def posted(connection: Connection, letter: Letter) -> bool:
-    """Whether a destination got, or is to get, an object already, from whatever job."""
+    """Whether a destination got, or is to get, an object already, from whatever job.
+
+    One that was withdrawn is to be posted again.
+    """
     row = connection.execute(
         select(Delivery.id)
         .join(DeliveryForm, DeliveryForm.delivery_id == Delivery.id)
         .join(Result, Result.id == DeliveryForm.result_id)
         .where(
             Delivery.destination == letter.destination,
+            Delivery.state != DeliveryState.SUPERSEDED,
             Result.sop_instance_uid.in_(letter.forms),
         )
         .limit(1)
@@ -357,40 +356,6 @@ def retry(connection: Connection, job_id: int) -> int:
     )
     wake.notify(connection, Topic.DELIVERIES)
     return revived.rowcount
-
-
-def delivered_before(
-    connection: Connection, claim: Claim, kinds: Sequence[str], style: str
-) -> list[str]:
-    """Archive paths of what the same model's last reading of this study brought to destinations.
-
-    Only these ``kinds`` in this ``style``, in the form that was taken, each once. Nothing if an
-    image that it read is not here any more: the next reading does not hold what that one did.
-    """
-    last = (
-        select(func.max(Job.id))
-        .where(
-            Job.study_uid == claim.study_uid,
-            Job.model == claim.model.name,
-            Job.state == JobState.DONE,
-            Job.id < claim.job_id,
-        )
-        .scalar_subquery()
-    )
-    read_missing = (
-        select(JobInput)
-        .join(Instance, Instance.sop_instance_uid == JobInput.sop_instance_uid)
-        .where(JobInput.job_id == last, Instance.state != InstanceState.STORED)
-        .exists()
-    )
-    rows = connection.execute(
-        select(Result.path)
-        .join(Delivery, Delivery.result_id == Result.id)
-        .where(Result.job_id == last, Result.kind.in_(kinds), Result.style == style, ~read_missing)
-        .group_by(Result.id, Result.path)
-        .order_by(Result.id)
-    )
-    return list(rows.scalars())
 
 
 def own_instance(connection: Connection, sop_instance_uid: str) -> bool:

@@ -54,7 +54,7 @@ from sqlalchemy.exc import IntegrityError
 from db.archive import Archive
 from db.engine import Database, now
 from db.schema import (
-    AT_DESTINATION,
+    SETTLED,
     WAITING,
     Delivery,
     DeliveryForm,
@@ -341,7 +341,7 @@ def _may_go(rule: Rule) -> ColumnElement[bool]:
         # A job that was given up can be tried again by hand, and needs the images for that.
         conditions.append(~_has_job(Job.state == JobState.DEAD))
     if rule is Rule.DELIVERED:
-        conditions.append(~_has_delivery(Delivery.state.not_in(AT_DESTINATION)))
+        conditions.append(~_has_delivery(Delivery.state.not_in(SETTLED)))
     return and_(*conditions)
 
 

@@ -59,17 +59,24 @@ class DeliveryState(StrEnum):
     HELD = "held"
     DEAD = "dead"
     REFUSED = "refused"
+    SUPERSEDED = "superseded"
 
 
 AT_DESTINATION = (DeliveryState.SENT, DeliveryState.COMMITTED)
 """The destination has the result."""
 
+SETTLED = (*AT_DESTINATION, DeliveryState.SUPERSEDED)
+"""Nothing is left to be sent."""
+
 WAITING = (DeliveryState.PENDING, DeliveryState.SENDING)
 """The destination gets the result without anybody's help."""
 
 DELIVERY_MOVES: dict[DeliveryState, frozenset[DeliveryState]] = {
-    # Committed from there: the report came when it was given up already.
-    DeliveryState.PENDING: frozenset({DeliveryState.SENDING, DeliveryState.COMMITTED}),
+    # Committed from there: the report came when it was given up already. Superseded, as from
+    # every state in which it is not sent: a later reading replaces it (``db.superseding``).
+    DeliveryState.PENDING: frozenset(
+        {DeliveryState.SENDING, DeliveryState.COMMITTED, DeliveryState.SUPERSEDED}
+    ),
     DeliveryState.SENDING: frozenset(
         {
             DeliveryState.SENT,
@@ -84,9 +91,12 @@ DELIVERY_MOVES: dict[DeliveryState, frozenset[DeliveryState]] = {
         {DeliveryState.COMMITTED, DeliveryState.PENDING, DeliveryState.DEAD}
     ),
     DeliveryState.COMMITTED: frozenset(),
-    DeliveryState.HELD: frozenset({DeliveryState.PENDING}),  # looked at again; by hand, at once
-    DeliveryState.DEAD: frozenset({DeliveryState.PENDING}),  # by hand
-    DeliveryState.REFUSED: frozenset({DeliveryState.PENDING}),  # by hand
+    # Pending: looked at again; by hand, at once.
+    DeliveryState.HELD: frozenset({DeliveryState.PENDING, DeliveryState.SUPERSEDED}),
+    # Pending: by hand.
+    DeliveryState.DEAD: frozenset({DeliveryState.PENDING, DeliveryState.SUPERSEDED}),
+    DeliveryState.REFUSED: frozenset({DeliveryState.PENDING, DeliveryState.SUPERSEDED}),
+    DeliveryState.SUPERSEDED: frozenset(),
 }
 
 

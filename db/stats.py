@@ -11,7 +11,7 @@ from db import studies as arrivals
 from db.engine import now
 from db.errors import NotFound
 from db.schema import (
-    AT_DESTINATION,
+    SETTLED,
     Delivery,
     Instance,
     InstanceState,
@@ -132,10 +132,10 @@ def iso(seconds: float | None) -> str | None:
 
 
 def _jobs() -> Select[Any]:
-    """Jobs, each with the number of its results that are not at a destination yet."""
+    """Jobs, each with the number of its results that are still to reach a destination."""
     undelivered = (
         select(func.count())
-        .where(Delivery.job_id == Job.id, Delivery.state.not_in(AT_DESTINATION))
+        .where(Delivery.job_id == Job.id, Delivery.state.not_in(SETTLED))
         .scalar_subquery()
     )
     return select(Job, undelivered.label("undelivered"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -12,13 +12,16 @@ from functools import partial
 
 import structlog
 from pydicom import Dataset
+from sqlalchemy import Connection
 
-from db import jobs, outbox, studies
+from db import jobs, outbox, studies, superseding
 from db.archive import Archive
 from db.engine import Database
-from db.errors import LeaseLost, trace, where
+from db.errors import LeaseLost, Overtaken, trace, where
 from db.jobs import Claim, ModelRef, Stranded
+from db.outbox import Letter, StoredResult
 from db.retry import RetryPolicy
+from db.superseding import Predecessor
 from db.wake import Topic, Waiter
 from inference import study
 from inference.addressing import Profile, addressed
@@ -29,7 +32,7 @@ from inference.notices import NOTHING, Notices, Post, unknown_model
 from inference.opening import Opened, Opener
 from inference.package import Package
 from inference.passed_over import from_record
-from inference.results import build, store
+from inference.results import Made, build, store
 from inference.runtime import Model
 from inference.study import Seen
 from inference.together import Read, read_together
@@ -229,18 +232,11 @@ class Worker:
             pictures = study.shown(manifest, seen, reading)
             # The job's own time, so that a job that ran twice makes the same bytes.
             when = datetime.fromtimestamp(claim.created_at, UTC).astimezone()
-            replaced = partial(self._replaced, claim)
-            made, letters = build(profiles, seen.sources, pictures, reading, when, replaced)
-        with watch.stage("store"):
-            with self._database.read() as connection:
-                # The overlay of an image that was read before is there already.
-                new = [each for each in made if not outbox.own_instance(connection, each.uid)]
-                letters = [each for each in letters if not outbox.posted(connection, each)]
-            path_of = partial(self._archive.result_path, claim.job_id, claim.attempt)
-            stored = store(self._archive, path_of, new)
-            with self._database.write() as connection:
-                jobs.finish(connection, claim, _priority(reading), why_not)
-                outbox.post(connection, claim.job_id, stored, letters)
+        built = partial(build, profiles, seen.sources, pictures, reading, when)
+        finish = partial(jobs.finish, claim=claim, priority=_priority(reading), reason=why_not)
+        stored = None
+        while stored is None:
+            stored = self._record(claim, built, finish, watch)
         _log.info(
             "job.done",
             job_id=claim.job_id,
@@ -252,10 +248,38 @@ class Worker:
             **watch.seconds,
         )
 
-    def _replaced(self, claim: Claim, style: str) -> list[Dataset]:
-        """Return the reports of the study's last reading, which those of this one replace."""
+    def _record(
+        self,
+        claim: Claim,
+        built: Callable[[Callable[[str], list[Dataset]]], tuple[list[Made], list[Letter]]],
+        finish: Callable[[Connection], None],
+        watch: _Stopwatch,
+    ) -> list[StoredResult] | None:
+        """Build, write and record the results; None if they have to name further predecessors."""
         with self._database.read() as connection:
-            paths = outbox.delivered_before(connection, claim, _REPORTS, style)
+            replaced = superseding.predecessors(connection, claim, _REPORTS)
+        with watch.stage("results"):
+            made, letters = built(partial(self._headers, replaced))
+        with watch.stage("store"):
+            with self._database.read() as connection:
+                # The overlay of an image that was read before is there already.
+                new = [each for each in made if not outbox.own_instance(connection, each.uid)]
+            path_of = partial(self._archive.result_path, claim.job_id, claim.attempt)
+            stored = store(self._archive, path_of, new)
+            try:
+                with self._database.write() as connection:
+                    finish(connection)
+                    superseding.withdraw(connection, claim, letters, _REPORTS, replaced)
+                    to_post = [each for each in letters if not outbox.posted(connection, each)]
+                    outbox.post(connection, claim.job_id, stored, to_post)
+            except Overtaken:
+                _log.info("job.overtaken", job_id=claim.job_id, study_uid=claim.study_uid)
+                return None
+        return stored
+
+    def _headers(self, replaced: Sequence[Predecessor], style: str) -> list[Dataset]:
+        """Return the reports that those of this style replace."""
+        paths = [each.path for each in replaced if each.style == style]
         return [read_header(self._archive.full_path(path)) for path in paths]
 
     def _postpone(self, claim: Claim, reason: str) -> None:
@@ -319,7 +343,8 @@ class _Stopwatch:
     def stage(self, name: str) -> Iterator[None]:
         started = time.perf_counter()
         yield
-        self.seconds[f"{name}_seconds"] = round(time.perf_counter() - started, 4)
+        key, seconds = f"{name}_seconds", time.perf_counter() - started
+        self.seconds[key] = round(self.seconds.get(key, 0.0) + seconds, 4)
 
 
 def _priority(reading: Reading) -> int | None:
