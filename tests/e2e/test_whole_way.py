@@ -39,6 +39,16 @@ def classes(objects: list[Dataset]) -> dict[str, int]:
     return dict(Counter(each.SOPClassUID for each in objects))
 
 
+def predecessors(report: Dataset) -> list[str]:
+    """SOP Instance UIDs of the reports that it names as replaced."""
+    return [
+        str(reference.ReferencedSOPInstanceUID)
+        for study in report.get("PredecessorDocumentsSequence", [])
+        for series in study.ReferencedSeriesSequence
+        for reference in series.ReferencedSOPSequence
+    ]
+
+
 def test_a_study_comes_back_as_report_text_and_overlay(
     node: Node, orthanc: Orthanc, tmp_path: Path
 ) -> None:
@@ -119,12 +129,7 @@ def test_several_images_make_one_report_and_a_late_one_makes_another(
         for each in orthanc.datasets()
         if each.SOPClassUID == Comprehensive3DSRStorage and each.SOPInstanceUID != report_uid
     )
-    (study,) = newer.PredecessorDocumentsSequence
-    replaced = [
-        reference.ReferencedSOPInstanceUID
-        for series in study.ReferencedSeriesSequence
-        for reference in series.ReferencedSOPSequence
-    ]
+    replaced = predecessors(newer)
     assert report_uid in replaced
     assert len(replaced) == 2  # and the text report
     assert (oldest["id"], newest["state"]) == (job["id"], "done")
@@ -133,6 +138,27 @@ def test_several_images_make_one_report_and_a_late_one_makes_another(
         BasicTextSRStorage: 2,
         SecondaryCaptureImageStorage: 3,  # the first two are what they were
     }
+
+
+def test_of_a_study_that_grows_while_the_pacs_is_down_one_report_comes(
+    node: Node, orthanc: Orthanc, tmp_path: Path
+) -> None:
+    first, late = write_study(tmp_path / "study", seed=2, rows=500, images=2)
+    orthanc.stop()
+    console(node, first)
+    while not node.events("destination.away"):
+        assert not node.events("delivery.sent")
+    console(node, late)
+    while len(node.events("job.done")) < 2:
+        assert not node.events("delivery.sent")
+    orthanc.start()
+    newest, oldest = node.wait_for_jobs(studies=1, jobs=2)
+    objects = orthanc.datasets()
+    assert classes(objects) == {**DEFAULT_SET, SecondaryCaptureImageStorage: 2}
+    assert [predecessors(each) for each in objects if each.Modality == "SR"] == [[], []]
+    assert (oldest["undelivered"], newest["undelivered"]) == (0, 0)
+    shown = node.cli("jobs", "show", str(oldest["id"])).stdout
+    assert f"superseded by job {newest['id']}" in " ".join(shown.split())
 
 
 def test_a_study_that_no_model_reads_says_why(node: Node, orthanc: Orthanc, tmp_path: Path) -> None:
