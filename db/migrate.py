@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 from alembic import command
@@ -37,24 +38,32 @@ def upgrade(database: Database, target: str = "head") -> None:
     with database.write() as connection:
         if not database.is_sqlite:
             connection.execute(text("select pg_advisory_xact_lock(:key)"), {"key": _LOCK})
-        config = _config(connection)
-        script = ScriptDirectory.from_config(config)
-        found = revision(connection)
-        if found == script.get_current_head():
-            return
-        known = {each.revision for each in script.walk_revisions()}
-        if found is not None and found not in known:
-            raise SchemaError(
-                f"the database has schema {found}, which this version does not know; "
-                "run the newer version of wetread that wrote it, or restore a backup"
-            )
-        command.upgrade(config, target)
+        refuse_newer(connection)
+        if revision(connection) != revisions()[-1]:
+            command.upgrade(_config(connection), target)
 
 
-def revisions() -> list[str]:
+def refuse_newer(connection: Connection) -> None:
+    """Do nothing unless the schema is one that this program does not know.
+
+    Raises
+    ------
+    SchemaError
+        The database was written by a newer version of this program.
+    """
+    found = revision(connection)
+    if found is not None and found not in revisions():
+        raise SchemaError(
+            f"the database has schema {found}, which this version does not know; "
+            "run the newer version of wetread that wrote it, or restore a backup"
+        )
+
+
+@cache  # what an upgrade of the program puts into its place is not this program
+def revisions() -> tuple[str, ...]:
     """Every schema revision that this program knows, oldest first."""
     script = ScriptDirectory(str(_SCRIPTS))
-    return [each.revision for each in script.walk_revisions()][::-1]
+    return tuple(each.revision for each in script.walk_revisions())[::-1]
 
 
 def revision(connection: Connection) -> str | None:

@@ -28,6 +28,7 @@ from db.retry import RetryPolicy
 from scp.settings import ReceiverSettings
 from wetread import log
 from wetread.config import Settings
+from wetread.schema_watch import watched_schema
 from wetread.trails import role_trail
 
 SUPERVISED = "WETREAD_SUPERVISED"
@@ -209,13 +210,19 @@ ROLES: dict[str, Callable[[Settings, threading.Event, Trail], None]] = {
 
 
 def run(role: str, settings: Settings) -> None:
-    """Run a role until SIGTERM, SIGINT, or the supervisor is gone."""
+    """Run a role until SIGTERM, SIGINT, or the supervisor is gone.
+
+    Raises
+    ------
+    SchemaError
+        A newer version has written the database, before or meanwhile.
+    """
     log.configure(settings.log, role)
     stop = threading.Event()
     stop_on_signals(stop)
     if os.environ.get(SUPERVISED):
         threading.Thread(target=_stop_with_supervisor, args=(stop,), daemon=True).start()
-    with role_trail(settings, role) as trail:
+    with role_trail(settings, role) as trail, watched_schema(settings.database.url, stop):
         trail.started()
         try:
             ROLES[role](settings, stop, trail)
