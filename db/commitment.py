@@ -10,13 +10,27 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, bindparam, insert, or_, select, update
+from sqlalchemy import (
+    Connection,
+    Select,
+    and_,
+    bindparam,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from db.engine import insert_ignoring, now
 from db.errors import IllegalMove, NotFound
 from db.lease import UNLEASED, Leased
 from db.retry import RetryPolicy
 from db.schema import Commitment, CommitmentItem, CommitmentState
+
+_OVER = (CommitmentState.REPORTED, CommitmentState.DEAD)
+_PAGE = 100  # requests looked at, and forgotten, at once
 
 LEASE_LOST = "lease lost: the process stopped while reporting"
 
@@ -284,6 +298,34 @@ def any_stranded(connection: Connection, known_titles: Collection[str]) -> bool:
     """Whether ``strand`` could find something: cheap, and takes no lock."""
     query = select(Commitment.id).where(_stranded(known_titles, now(connection))).limit(1)
     return connection.execute(query).one_or_none() is not None
+
+
+def finished(connection: Connection, before: float) -> list[int]:
+    """Ids of requests, the oldest first, that were reported or given up before a time.
+
+    Of the oldest there are, so that one look is cheap; call it again when they are forgotten.
+    """
+    oldest = (
+        select(Commitment).where(Commitment.id > 0).order_by(Commitment.id).limit(_PAGE).subquery()
+    )
+    ended_at = func.coalesce(oldest.c.reported_at, oldest.c.created_at)
+    rows = connection.execute(
+        select(oldest.c.id)
+        .where(oldest.c.state.in_(_OVER), ended_at < before)
+        .order_by(oldest.c.id)
+    )
+    return list(rows.scalars())
+
+
+def forget(connection: Connection, commitment_ids: Collection[int]) -> int:
+    """Remove requests that are reported or dead; how many. One that is asked again stays."""
+    over = select(Commitment.id).where(
+        Commitment.id.in_(commitment_ids), Commitment.state.in_(_OVER)
+    )
+    locked = list(connection.execute(over.with_for_update(skip_locked=True)).scalars())
+    connection.execute(delete(CommitmentItem).where(CommitmentItem.commitment_id.in_(locked)))
+    connection.execute(delete(Commitment).where(Commitment.id.in_(locked)))
+    return len(locked)
 
 
 def no_address(calling_ae: str) -> str:

@@ -23,7 +23,8 @@ because a job of the same images is known; a model or version that is new here d
 image is read without those that were purged, and its report says so.
 
 When the results go as well, the study is forgotten with all its rows. The same order holds, with
-``purged`` replaced by no row.
+``purged`` replaced by no row. A request for storage commitment may name images of several studies,
+and is forgotten by its own age.
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import IntegrityError
 
+from db import commitment
 from db.archive import Archive
 from db.engine import Database, now
 from db.schema import (
@@ -105,7 +107,8 @@ class Policy:
     mark_bytes
         With less free disk, the oldest studies go until a tenth more than that is free.
     result_days
-        Results and rows, since the study's last image came; its images go by then as well.
+        Results and rows, since the study's last image came; its images go by then as well. And
+        requests for storage commitment, since they were reported or given up.
     """
 
     source_days: float = 0.0
@@ -204,6 +207,8 @@ class Retention:
             The disk or the database refuses; the next call goes on from there.
         """
         recover(self._database, self._archive)
+        if self._policy.result_days:
+            self._forget_requests(self._policy.result_days, stop)
         removed = []
         for rule, days in self._policy.rules.items():
             removed += self._remove(rule, days, stop)
@@ -224,6 +229,21 @@ class Retention:
                 removed.append(gone)
                 stop.wait(_PAUSE_SECONDS)
         return removed
+
+    def _forget_requests(self, days: float, stop: threading.Event) -> None:
+        """Remove requests for storage commitment that ended so long ago; they have no files."""
+        while not stop.is_set():
+            with self._database.read() as connection:
+                before = now(connection) - days * _DAY_SECONDS
+                ids = commitment.finished(connection, before)
+            if not ids:
+                return
+            with self._database.write() as connection:
+                forgotten = commitment.forget(connection, ids)
+            if not forgotten:
+                return  # another process is at it
+            _log.info("commitments.forgotten", commitments=forgotten)
+            stop.wait(_PAUSE_SECONDS)
 
     def _erase(self, gone: Removed) -> None:
         _log.info(

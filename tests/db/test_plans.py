@@ -25,6 +25,7 @@ from db import (
     retention,
     stats,
     studies,
+    superseding,
 )
 from db.confirmation import Report
 from db.driver import Driver, Row, Step, _call
@@ -171,6 +172,9 @@ WORKER: dict[str, Ask] = {
     "inputs": lambda connection, _: jobs.inputs(connection, 1),
     "own": lambda connection, study: outbox.own_instance(connection, study),
     "posted": lambda connection, _: outbox.posted(connection, LETTER),
+    "supersede": lambda connection, _: superseding.withdraw(
+        connection, claim_of_one(connection), [LETTER], ["sr"], []
+    ),
 }
 COURIER: dict[str, Ask] = {
     "deliverable": lambda connection, _: outbox.claimable(connection, "pacs"),
@@ -188,6 +192,9 @@ COMMAND_LINE: dict[str, Ask] = {
     "show-job": lambda connection, _: stats.job(connection, 1),
 }
 TIDY: dict[str, Ask] = {rule.value: partial(retention_page, rule) for rule in Rule}
+TIDY["requests"] = lambda connection, _: commitment.forget(
+    connection, commitment.finished(connection, 9e9)
+)
 ALL = RECEIVER | WORKER | COURIER | COMMAND_LINE | TIDY
 
 

@@ -6,17 +6,19 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 import structlog
-from sqlalchemy import text
+from sqlalchemy import text, update
 
-from db import jobs, outbox, stats, studies
+from db import commitment, jobs, outbox, stats, studies
 from db.archive import Archive
-from db.commitment import Claimed, Reference
+from db.commitment import Asked, Claimed, Reference
+from db.commitment_stats import listed
 from db.committer import Committer
 from db.engine import Database
 from db.errors import IllegalMove
@@ -24,7 +26,7 @@ from db.jobs import Claim, ModelRef
 from db.outbox import Letter, StoredResult
 from db.retention import Policy, Removed, Retention, Rule, candidates, recover
 from db.retry import RetryPolicy
-from db.schema import INSTANCE_MOVES, InstanceState
+from db.schema import INSTANCE_MOVES, Commitment, CommitmentState, InstanceState
 from db.studies import Arriving, StoredInstance
 from db.verdict import Failure, judge
 
@@ -326,6 +328,48 @@ def test_commitment_tells_the_truth_of_what_is_gone(store: Store) -> None:
             Failure.PROCESSING_FAILURE,
         )
         assert studies.missing(connection, "1.3") == {"purged": 0, "lost": 1}
+
+
+def asked(store: Store, transaction: str, days_ago: float, state: str) -> int:
+    """A request for storage commitment that came to this long ago."""
+    with store.database.write() as connection:
+        request = Asked(
+            calling_ae="CONSOLE",
+            transaction_uid=transaction,
+            references=(Reference(DX, "1.2.1"), Reference(DX, "1.3.1")),
+        )
+        commitment_id = commitment.record(connection, request)
+        then = time.time() - days_ago * 86_400
+        ended = {"reported_at": then} if state == CommitmentState.REPORTED else {}
+        connection.execute(
+            update(Commitment)
+            .where(Commitment.id == commitment_id)
+            .values(state=state, created_at=then, **ended)
+        )
+    return commitment_id
+
+
+def test_requests_for_commitment_go_when_results_would(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commitment, "_PAGE", 2)
+    going = [asked(store, f"2.25.{number}", 40, "reported") for number in range(3)]
+    going.append(asked(store, "2.25.3", 40, "dead"))
+    staying = [
+        asked(store, "2.25.4", 40, "pending"),
+        asked(store, "2.25.5", 20, "reported"),
+        asked(store, "2.25.6", 20, "dead"),
+    ]
+    store.purge(source_days=10)
+    assert set(going) <= set(requests(store))
+    store.purge(result_days=30)
+    assert requests(store) == dict.fromkeys(staying, 2)
+
+
+def requests(store: Store) -> dict[int, int]:
+    """Ids of requests, with the number of their instances."""
+    with store.database.read() as connection:
+        return {each["id"]: each["instances"] for each in reversed(listed(connection))}
 
 
 def test_every_state_of_an_instance_has_its_moves() -> None:
