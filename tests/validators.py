@@ -245,6 +245,16 @@ def walk(item: Dataset) -> Iterator[Dataset]:
         yield from walk(child)
 
 
+def predecessors(report: Dataset) -> list[str]:
+    """SOP Instance UIDs of the documents that a report says it replaces."""
+    return [
+        str(each.ReferencedSOPInstanceUID)
+        for study in report.get("PredecessorDocumentsSequence", ())
+        for series in study.ReferencedSeriesSequence
+        for each in series.ReferencedSOPSequence
+    ]
+
+
 def concept(item: Dataset) -> str:
     """Return the code value of an item's concept name, or nothing."""
     name = item.get("ConceptNameCodeSequence")

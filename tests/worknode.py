@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -90,6 +90,20 @@ class Node:
     def results(self, job: dict[str, Any]) -> list[Dataset]:
         """The objects of a job, in the order of the table."""
         return [dcmread(self.archive.full_path(each["path"])) for each in job["results"]]
+
+
+class Meanwhile(Archive):
+    """Lets something happen the moment the first result is about to be written."""
+
+    def __init__(self, root: Path, event: Callable[[], object]) -> None:
+        super().__init__(root)
+        self._event: Callable[[], object] | None = event
+
+    def write(self, path: str, chunks: Iterable[bytes | memoryview]) -> int:
+        event, self._event = self._event, None
+        if event is not None:
+            event()
+        return super().write(path, chunks)
 
 
 def read_all(worker: Worker) -> None:

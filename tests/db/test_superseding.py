@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
-from pydicom import Dataset
 
 from db import outbox, stats
-from db.archive import Archive
 from db.engine import Database
 from db.outbox import Parcel
 from db.retention import Rule, candidates, take_out
 from db.retry import RetryPolicy
 from inference.addressing import Profile
 from tests.dicomfiles import STUDY, image
-from tests.worknode import Node, read_all
+from tests.validators import predecessors
+from tests.worknode import Meanwhile, Node, read_all
 
 RETRY = RetryPolicy(attempts=2, first_seconds=0.0, longest_seconds=0.0)
 LIMIT = 100
@@ -51,18 +50,9 @@ def states(job: dict[str, object]) -> dict[tuple[str, int], str]:
 def named(node: Node, job: dict[str, object]) -> set[str]:
     """SOP Instance UIDs that the reports of a job name as their predecessors."""
     reports = [each for each in node.results(job) if "ContentSequence" in each]
-    sets = [set(_predecessors(each)) for each in reports]
+    sets = [set(predecessors(each)) for each in reports]
     assert all(each == sets[0] for each in sets)
     return sets[0]
-
-
-def _predecessors(report: Dataset) -> list[str]:
-    return [
-        str(each.ReferencedSOPInstanceUID)
-        for study in report.get("PredecessorDocumentsSequence", [])
-        for series in study.ReferencedSeriesSequence
-        for each in series.ReferencedSOPSequence
-    ]
 
 
 def of_reports(job: dict[str, object]) -> set[str]:
@@ -122,20 +112,6 @@ def test_what_was_sent_in_vain_is_withdrawn_and_named(node: Node) -> None:
     first, second = node.jobs()
     assert states(first)["sr", 1] == "superseded"
     assert named(node, second) == of_reports(first)
-
-
-class Meanwhile(Archive):
-    """Lets something happen the moment the first result is about to be written."""
-
-    def __init__(self, root: Path, event: Callable[[], object]) -> None:
-        super().__init__(root)
-        self._event: Callable[[], object] | None = event
-
-    def write(self, path: str, chunks: Iterable[bytes | memoryview]) -> int:
-        event, self._event = self._event, None
-        if event is not None:
-            event()
-        return super().write(path, chunks)
 
 
 def test_a_report_that_goes_out_while_its_successor_is_built_is_named(node: Node) -> None:

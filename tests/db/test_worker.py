@@ -20,7 +20,16 @@ from inference.errors import ManifestError
 from tests.dicomfiles import PATIENT, PATIENT_ID, STUDY, as_file, image
 from tests.tinygraph import Fault
 from tests.tinymodel import write_package
-from tests.worknode import TWICE, Node, image_groups, named, percents, read_all, report_of
+from tests.worknode import (
+    TWICE,
+    Meanwhile,
+    Node,
+    image_groups,
+    named,
+    percents,
+    read_all,
+    report_of,
+)
 
 # What does not depend on the kind of database is tried on one.
 ON_SQLITE = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
@@ -363,20 +372,6 @@ def test_a_late_image_after_a_misfit_is_read(node: Node) -> None:
     node.receive(image(number=2))
     read_all(worker)
     assert [each["state"] for each in node.jobs()] == ["skipped", "done"]
-
-
-class Meanwhile(Archive):
-    """Lets something happen the moment the first result is about to be written."""
-
-    def __init__(self, root: Path, event: Callable[[], object]) -> None:
-        super().__init__(root)
-        self._event: Callable[[], object] | None = event
-
-    def write(self, path: str, chunks: Iterable[bytes | memoryview]) -> int:
-        event, self._event = self._event, None
-        if event is not None:
-            event()
-        return super().write(path, chunks)
 
 
 def test_a_job_that_is_cancelled_while_it_is_read_leaves_nothing(node: Node) -> None:

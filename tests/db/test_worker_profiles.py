@@ -23,7 +23,7 @@ from inference.addressing import Profile
 from sr.identity import Kind
 from sr.style import Style
 from tests.dicomfiles import PATIENT, STUDY, image
-from tests.validators import concept, walk
+from tests.validators import concept, predecessors, walk
 from tests.worknode import Node, named, read_all, report_of
 
 pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
@@ -127,12 +127,7 @@ def test_a_study_that_grew_gets_reports_that_name_their_own_predecessor(node: No
             if parcel.kind == "sc":
                 continue
             report = made[parcel.alternatives[0].sop_instance_uid]
-            replaced = {
-                each.ReferencedSOPInstanceUID
-                for study in report.PredecessorDocumentsSequence
-                for series in study.ReferencedSeriesSequence
-                for each in series.ReferencedSOPSequence
-            }
+            replaced = set(predecessors(report))
             assert replaced < before
             assert len(replaced) == 2
 

@@ -17,7 +17,7 @@ from pydicom.uid import (
 )
 
 from tests.postgres import PostgresServer
-from tests.validators import dciodvfy, missing_tools, rule_violations
+from tests.validators import dciodvfy, missing_tools, predecessors, rule_violations
 from tools.node import Node
 from tools.orthanc import Orthanc
 from wetread.phantom import write_study
@@ -37,16 +37,6 @@ def console(node: Node, *paths: Path) -> None:
 
 def classes(objects: list[Dataset]) -> dict[str, int]:
     return dict(Counter(each.SOPClassUID for each in objects))
-
-
-def predecessors(report: Dataset) -> list[str]:
-    """SOP Instance UIDs of the reports that it names as replaced."""
-    return [
-        str(reference.ReferencedSOPInstanceUID)
-        for study in report.get("PredecessorDocumentsSequence", [])
-        for series in study.ReferencedSeriesSequence
-        for reference in series.ReferencedSOPSequence
-    ]
 
 
 def test_a_study_comes_back_as_report_text_and_overlay(
