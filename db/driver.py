@@ -90,7 +90,7 @@ class Driver:
         """
         calls = [_call(self._dialect, step) for step in steps]
         with self._errors():
-            if not self.is_postgresql:
+            if not self.is_postgresql or len(calls) == 1:  # a pipeline of one takes longer
                 return [_rows(self._connection.execute(*call)) for call in calls]
             with self._connection.pipeline():
                 cursors = [self._connection.execute(*call) for call in calls]
