@@ -105,20 +105,21 @@ def withdraw(
         A report that is not named may be at a destination by now; roll back, and name it.
     """
     wanted = {(each.destination, uid) for each in letters for uid in each.forms}
+    # Locked, sent or not, so that no courier moves one before this transaction ends.
     rows = connection.execute(
-        select(Delivery.id, Delivery.destination, Result.sop_instance_uid)
+        select(Delivery.id, Delivery.state, Delivery.destination, Result.sop_instance_uid)
         .join(DeliveryForm, DeliveryForm.delivery_id == Delivery.id)
         .join(Result, Result.id == DeliveryForm.result_id)
         .join(Job, Job.id == Delivery.job_id)
-        .where(_is_replaced_by(claim), Delivery.state.in_(_UNSENT))
+        .where(_is_replaced_by(claim))
+        .order_by(Delivery.id)
+        .with_for_update(of=Delivery)
     ).all()
     kept = {row.id for row in rows if (row.destination, row.sop_instance_uid) in wanted}
+    unsent = {row.id for row in rows if row.state in _UNSENT}
     connection.execute(
         update(Delivery)
-        .where(
-            Delivery.id.in_([row.id for row in rows if row.id not in kept]),
-            Delivery.state.in_(_UNSENT),  # still: a courier may have taken it meanwhile
-        )
+        .where(Delivery.id.in_(sorted(unsent - kept)))
         .values(
             state=DeliveryState.SUPERSEDED,
             reason=f"superseded by job {claim.job_id}, which read further images of this study",

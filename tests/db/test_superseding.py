@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -125,6 +127,34 @@ def test_a_report_that_goes_out_while_its_successor_is_built_is_named(node: Node
     assert set(states(first).values()) == {"sent"}
     assert named(node, second) == of_reports(first) & set(sent)
     assert len(named(node, second)) == 2
+    assert (second["state"], second["attempts"]) == ("done", 1)
+
+
+def test_a_report_that_a_courier_is_taking_as_its_successor_is_recorded_is_named(
+    node: Node,
+) -> None:
+    node.receive(image(number=1))
+    read_all(node.worker())
+    node.receive(image(number=2))
+    reached, taken = threading.Event(), threading.Event()
+
+    def wait_for_the_courier() -> None:
+        reached.set()
+        taken.wait(30)
+
+    later = node.worker("w2", archive=Meanwhile(node.archive.root, wait_for_the_courier))
+    reading = threading.Thread(target=read_all, args=(later,))
+    reading.start()
+    assert reached.wait(30)
+    with node.database.write() as connection:
+        parcels = outbox.claim(connection, "pacs", "courier", 30, LIMIT, RETRY)
+        taken.set()
+        time.sleep(0.3)  # the results are written meanwhile, and wait to be recorded
+    reading.join(30)
+    first, second = node.jobs()
+    assert {each.job_id for each in parcels} == {first["id"]}
+    assert set(states(first).values()) == {"sending"}
+    assert named(node, second) == of_reports(first)
     assert (second["state"], second["attempts"]) == ("done", 1)
 
 
