@@ -3,8 +3,8 @@
 ``python -m bench.queue [--rounds 3] [--rows 1000000] [--only sqlite|postgresql] [--quick]``
 
 1 and 8 worker processes take jobs that do nothing, out of a table of 1,000 jobs that are done
-(``1k``), of a million that are done (``1M``), and of a million that wait (``waiting``). What a job
-costs each queue stands in ``bench/queue_systems.py``; ``x10`` says that ten are taken at once.
+(``1k``), of a million that are done (``full``), and of a million that wait (``waiting``). What a
+job costs each queue stands in ``bench/queue_systems.py``; ``x10`` says that ten are taken at once.
 Those that are not installed are left out: ``pip install procrastinate 'pgqueuer[asyncpg]'``.
 
 PostgreSQL runs with its default settings, so each commit of the others waits for the disk.
@@ -194,7 +194,7 @@ def main() -> None:
     arguments.add_argument("--only", choices=("sqlite", "postgresql"), help="this database alone")
     chosen = arguments.parse_args()
     rows = chosen.rows // (10 if chosen.quick else 1)
-    tables = [Table("1k", 1000, False), Table("1M", rows, False), Table("waiting", rows, True)]
+    tables = [Table("1k", 1000, False), Table("full", rows, False), Table("waiting", rows, True)]
     ours: list[System] = [Wetread(1), Wetread(10)]
     multiprocessing.get_context("forkserver").set_forkserver_preload(["bench.queue_systems"])
     print(f"{os.cpu_count()} cores; {chosen.rounds} rounds; {rows:,} rows in a full table")
