@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import math
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -41,12 +42,19 @@ _MODEL = ModelRef("bench", "1")
 _RETRY = RetryPolicy(attempts=3, first_seconds=1.0, longest_seconds=60.0)
 _LEASE_SECONDS = 60.0
 _HUNDRED_DAYS = 8_640_000
+_WATCH_SECONDS = 0.02
+
+
+Start = Callable[[], float]
+"""Waits until all workers have done their first job; returns when to stop."""
 
 
 @dataclass
 class Laps:
-    """What a worker notes, by the clock that all processes share."""
+    """What a worker notes, by the clock that all processes share; its first job warms it up."""
 
+    start: Start
+    until: float = math.inf
     claims: list[tuple[float, float]] = field(default_factory=list)  # when it began, seconds
     done: list[float] = field(default_factory=list)  # when each job was finished
 
@@ -56,11 +64,15 @@ class Laps:
 
     def finished(self, count: int = 1) -> None:
         """Jobs whose end the database has confirmed."""
-        self.done += [time.monotonic()] * count
+        if self.until == math.inf:
+            self.until = self.start()
+        else:
+            self.done += [time.monotonic()] * count
 
-
-Start = Callable[[], float]
-"""Waits until all workers are ready; returns when to stop."""
+    async def watch(self, running: asyncio.Future[Any]) -> None:
+        """Return when it is time to stop, or when what runs has ended."""
+        while time.monotonic() < self.until and not running.done():
+            await asyncio.sleep(_WATCH_SECONDS)
 
 
 class System(Protocol):
@@ -83,7 +95,7 @@ class System(Protocol):
     def clear(self, url: str, rows: int) -> None:
         """Remove the jobs that were added to so many."""
 
-    def work(self, url: str, start: Start, laps: Laps) -> None:
+    def work(self, url: str, laps: Laps) -> None:
         """Be a worker, until the time to stop or until no job is left."""
 
 
@@ -153,7 +165,7 @@ class Wetread:
         settle(database, "job")
         database.close()
 
-    def work(self, url: str, start: Start, laps: Laps) -> None:
+    def work(self, url: str, laps: Laps) -> None:
         """Claim and finish as ``inference.worker`` does."""
         database = Database(url)
         claimer = Claimer(
@@ -164,9 +176,7 @@ class Wetread:
             retry=_RETRY,
             batches={_MODEL: self.batch},
         )
-        claimer.stranded()  # warms up
-        until = start()
-        while (began := time.monotonic()) < until:
+        while (began := time.monotonic()) < laps.until:
             claimer.stranded()
             claims = claimer.claim()
             if not claims:
@@ -228,11 +238,11 @@ class Procrastinate:
             "checkpoint",
         )
 
-    def work(self, url: str, start: Start, laps: Laps) -> None:
+    def work(self, url: str, laps: Laps) -> None:
         """Run its worker."""
-        asyncio.run(self._work(url, start, laps))
+        asyncio.run(self._work(url, laps))
 
-    async def _work(self, url: str, start: Start, laps: Laps) -> None:
+    async def _work(self, url: str, laps: Laps) -> None:
         import procrastinate
 
         app = procrastinate.App(
@@ -247,8 +257,7 @@ class Procrastinate:
                 install_signal_handlers=False,
             )  # fmt: skip
             running = asyncio.create_task(work)
-            until = start()
-            await asyncio.wait([running], timeout=until - time.monotonic())
+            await laps.watch(running)
             running.cancel()
             await asyncio.wait([running])
 
@@ -295,11 +304,11 @@ class Pgqueuer:
             "checkpoint",
         )
 
-    def work(self, url: str, start: Start, laps: Laps) -> None:
+    def work(self, url: str, laps: Laps) -> None:
         """Run its worker."""
         import uvloop
 
-        uvloop.run(self._work(url, start, laps))
+        uvloop.run(self._work(url, laps))
 
     async def _install(self, url: str) -> None:
         import asyncpg
@@ -310,7 +319,7 @@ class Pgqueuer:
         await Queries(AsyncpgDriver(connection)).install()
         await connection.close()
 
-    async def _work(self, url: str, start: Start, laps: Laps) -> None:
+    async def _work(self, url: str, laps: Laps) -> None:
         import asyncpg
         from pgqueuer import PgQueuer
         from pgqueuer.db import AsyncpgDriver
@@ -321,11 +330,11 @@ class Pgqueuer:
         manager.entrypoint("nothing")(_nothing_of)
         _clocked(manager.queries, "dequeue", laps)
         _counted(manager.queries, "log_jobs", laps)
-        until = start()
-        asyncio.get_running_loop().call_at(
-            asyncio.get_running_loop().time() + until - time.monotonic(), manager.shutdown.set
-        )
-        await manager.run(batch_size=self.batch, mode=QueueExecutionMode.drain)
+        work = manager.run(batch_size=self.batch, mode=QueueExecutionMode.drain)
+        running = asyncio.create_task(work)
+        await laps.watch(running)
+        manager.shutdown.set()
+        await running
 
 
 _PGQUEUER_ADD = (
