@@ -12,7 +12,7 @@ from bench.receive_sender import Prepared
 from tests.rawpeer import RawPeer
 
 _AGAIN_SECONDS = 0.5
-_LATE_SECONDS = 12.0  # the quiet time, and some for reading
+_LATE_SECONDS = 20.0  # the quiet time, and some for reading
 
 
 class Console(threading.Thread):
