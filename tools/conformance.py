@@ -26,8 +26,7 @@ from pynetdicom.presentation import PresentationContext
 from pynetdicom.sop_class import _STORAGE_CLASSES
 
 from db import verdict
-from db.outbox import Alternative
-from delivery import asking, associate, cstore, patient, send
+from delivery import answers, asking, associate, cstore, patient, send
 from delivery.commitment import _TRANSFER_SYNTAXES as REPORT_SYNTAXES
 from delivery.destination import Refused
 from dimse.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION
@@ -346,7 +345,7 @@ def _store_answers() -> str:
     examples: list[tuple[str, int | None]] = [
         ("0000", 0x0000),
         ("Bxxx", 0xB000),
-        (f"{cstore._CLASS_NOT_SUPPORTED:04X}", cstore._CLASS_NOT_SUPPORTED),
+        (f"{answers.CLASS_NOT_SUPPORTED:04X}", answers.CLASS_NOT_SUPPORTED),
         ("A9xx", 0xA900),
         ("Cxxx", 0xC000),
         ("A7xx and all others", 0xA700),
@@ -358,10 +357,11 @@ def _store_answers() -> str:
 def _after(status: int | None) -> str:
     if send.stored(status):
         return "delivered"
-    form = Alternative(result_id=0, sop_class_uid="", sop_instance_uid="", path="")
-    refused = isinstance(cstore._not_stored(status, form), Refused)
+    if status is None:
+        return "tried again later"
+    refused = isinstance(answers.not_stored(status, ""), Refused)
     last = "refused, not tried again" if refused else "tried again later"
-    another = "the next form, if there is one; else " if cstore._wants_another_form(status) else ""
+    another = "the next form, if there is one; else " if answers.wants_another_form(status) else ""
     return another + last
 
 
