@@ -20,13 +20,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
 
+import requests
 from pydicom.sr.coding import Code
 from pydicom.uid import UID, ImplicitVRLittleEndian
 from pynetdicom.presentation import PresentationContext
 from pynetdicom.sop_class import _STORAGE_CLASSES
 
 from db import verdict
-from delivery import answers, asking, associate, cstore, patient, send
+from delivery import answers, asking, associate, cstore, dicomweb, patient, send
 from delivery.commitment import _TRANSFER_SYNTAXES as REPORT_SYNTAXES
 from delivery.destination import Refused
 from dimse.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION
@@ -365,6 +366,28 @@ def _after(status: int | None) -> str:
     return another + last
 
 
+def _web_answers() -> str:
+    """What is made of an HTTP status, as the delivery's own functions judge it."""
+    after = {
+        dicomweb.Unreachable: "the server is away: results wait, see 4.2.2",
+        dicomweb.Unwilling: "the server is away: results wait, see 4.2.2",
+        dicomweb.TooLarge: "the next form, if there is one; else refused, not tried again",
+        dicomweb.WebTrouble: "tried again later",
+    }
+    web = dicomweb.Web(dicomweb.WebPeer(url="http://pacs"))
+    rows = [("200, 202", "as the reply says; tried again later if it says nothing")]
+    rows.append(("409", "as the Failure Reason says; tried again later if there is none"))
+    rows.append(("a redirect", after[dicomweb.Unwilling]))
+    for status in (401, 403, 404, 405, 407, 413, 429, 503, 500):
+        response = requests.Response()
+        response.status_code = status
+        name = "all others" if status == 500 else str(status)
+        rows.append((name, after[type(web._refusal(response))]))
+    rows.append(("no connection", after[dicomweb.Unreachable]))
+    rows.append(("none", after[dicomweb.WebTrouble]))
+    return _table("status | what follows", rows)
+
+
 def _settings() -> str:
     settings = Settings.model_construct()
     rows = []
@@ -424,6 +447,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "initiator": _initiator,
     "proposed": _proposed,
     "store-answers": _store_answers,
+    "web-answers": _web_answers,
     "sent": _sent,
     "settings": _settings,
     "tls": _tls,

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydicom.uid import EnhancedSRStorage
 
 from db import jobs, outbox, studies
 from db.engine import Database
@@ -25,10 +26,12 @@ from inference.package import find_packages
 from scp.passcode import hashed, matches
 from tests.auditschema import alert, event, messages, outcome
 from tests.certificates import Authority
+from tests.delivering import object_of
 from tests.dicomfiles import PATIENT, as_file, image
 from tests.mail import letters
 from tests.tinygraph import Fault
 from tests.tinymodel import write_package
+from tests.webserver import WebServer
 from tools.ports import free_port
 from wetread.cli import main
 from wetread.config import load
@@ -374,6 +377,43 @@ def test_what_is_done_by_hand_is_audited_or_not_done(wetread: Wetread, database:
     person = message.findall("ActiveParticipant")[0]
     user = subprocess.run(["id", "-un"], capture_output=True, text=True, check=True).stdout.strip()
     assert str(person.get("UserID")).startswith(f"{user}@")
+
+
+def test_config_check_judges_the_secret_of_a_dicomweb_destination(wetread: Wetread) -> None:
+    secret, section = Path("secret"), '[[destination]]\nname = "web"\nsecret_file = "secret"\n'
+    Path("wetread.toml").write_text(section + 'url = "http://pacs/dicom-web/"\n', "utf-8")
+    missing = wetread("config", "check")
+    assert (missing.code, missing.out) == (3, "")
+    assert missing.err.endswith(f"{secret.resolve()}: cannot be read: No such file or directory\n")
+    secret.write_text("open sesame")
+    secret.chmod(0o644)
+    done = wetread("config", "check")
+    assert done.code == 0
+    assert "results to web: http://pacs/dicom-web\n" in done.out
+    assert f"{secret.resolve()}: every user of this machine may read this secret" in done.err
+    assert "destination web: others can read its secret on the way (http)" in done.err
+    secret.chmod(0o600)
+    Path("wetread.toml").write_text(section + 'url = "https://pacs/dicom-web"\n', "utf-8")
+    done = wetread("config", "check")
+    assert "secret" not in done.err
+    assert "sesame" not in done.out + done.err + wetread("config", "check", "--json").out
+
+
+def test_a_dicomweb_destination_is_verified_and_sent_to(wetread: Wetread, tmp_path: Path) -> None:
+    file = tmp_path / "a.dcm"
+    object_of(EnhancedSRStorage, "2.25.1").save_as(file, enforce_file_format=True)
+    with WebServer() as server:
+        url = f'[[destination]]\nname = "web"\nurl = "{server.url}"\n'
+        Path("wetread.toml").write_text(url, "utf-8")
+        echo = wetread("echo", "web", "--json")
+        assert (echo.code, echo.json["peer"], echo.json["ok"]) == (0, server.url, True)
+        sent = wetread("send", file, "--to", "web", "--json")
+        assert (sent.code, sent.json[0]["status"]) == (0, "0000")
+        assert server.files == [file.read_bytes()]
+        assert "web: ok" in wetread("status").out
+    for command in (["echo", "web"], ["send", file, "--to", "web"]):
+        away = wetread(*command)
+        assert (away.code, away.err) == (1, f"wetread: {server.url}: no connection\n")
 
 
 def test_config_check_judges_certificates(wetread: Wetread, tmp_path: Path) -> None:
