@@ -9,7 +9,19 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, Select, and_, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    and_,
+    func,
+    insert,
+    literal_column,
+    or_,
+    select,
+    update,
+)
 
 from db import wake
 from db.engine import insert_ignoring, now
@@ -32,6 +44,8 @@ from db.wake import Topic
 
 _ASK_AFTER_SECONDS = 1.0  # so that what was sent together is asked about together
 
+# Not as a parameter: the planner must see that a partial index serves.
+_PENDING: ColumnElement[bool] = Delivery.state == literal_column(f"'{DeliveryState.PENDING}'")
 _TO_SEND = (DeliveryState.PENDING, DeliveryState.HELD)
 _BY_HAND = (DeliveryState.DEAD, DeliveryState.REFUSED, DeliveryState.HELD)
 
@@ -204,9 +218,8 @@ def claim(
     moment = now(connection)
     _LEASED.reclaim(connection, Delivery.destination == destination, moment, retry)
     _release_held(connection, destination, moment)
-    rows = connection.execute(_claimable(destination, moment, limit)).all()
     parcels = []
-    for row in rows:
+    for row in _due(connection, destination, moment, limit):
         connection.execute(
             update(Delivery)
             .where(Delivery.id == row.id)
@@ -411,7 +424,35 @@ def _result_ids(connection: Connection, uids: Collection[str]) -> dict[str, int]
     return {row[0]: row[1] for row in rows}
 
 
-def _claimable(destination: str, moment: float, limit: int) -> Select[int, int, str, int, int, str]:
+def _due(
+    connection: Connection, destination: str, moment: float, limit: int
+) -> list[Row[int, int, str, int, int, str]]:
+    """The next deliveries, urgent first, locked.
+
+    They lie in one index in this order. Each priority is a part of its own, of which those that are
+    due come first, so that what waits for its next attempt is not read, however much it is.
+    """
+    rows: list[Row[int, int, str, int, int, str]] = []
+    priority = connection.execute(_first_priority(destination)).scalar()
+    while priority is not None and len(rows) < limit:
+        rows += connection.execute(_claimable(destination, priority, moment, limit - len(rows)))
+        below = _first_priority(destination).where(Delivery.priority < priority)
+        priority = connection.execute(below).scalar()
+    return rows
+
+
+def _first_priority(destination: str) -> Select[int]:
+    return (
+        select(Delivery.priority)
+        .where(_PENDING, Delivery.destination == destination)
+        .order_by(Delivery.priority.desc())
+        .limit(1)
+    )
+
+
+def _claimable(
+    destination: str, priority: int, moment: float, limit: int
+) -> Select[int, int, str, int, int, str]:
     return (
         select(
             Delivery.id,
@@ -423,11 +464,12 @@ def _claimable(destination: str, moment: float, limit: int) -> Select[int, int, 
         )
         .join(Job, Job.id == Delivery.job_id)
         .where(
-            Delivery.state == DeliveryState.PENDING,
+            _PENDING,
             Delivery.destination == destination,
+            Delivery.priority == priority,
             Delivery.run_at <= moment,
         )
-        .order_by(Delivery.priority.desc(), Delivery.run_at, Delivery.id)
+        .order_by(Delivery.run_at, Delivery.id)
         .limit(limit)
         .with_for_update(skip_locked=True, of=Delivery)
     )

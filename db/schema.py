@@ -297,6 +297,17 @@ class Delivery(Base):
     lease_until: Mapped[float | None] = mapped_column(Double)
 
 
+# In the order of claims, and without the deliveries that are done.
+Index(
+    "ix_delivery_pending",
+    Delivery.destination,
+    Delivery.priority.desc(),
+    Delivery.run_at,
+    Delivery.id,
+    **_where("state = 'pending'"),
+)
+
+
 class Outage(Base):
     """A destination that cannot be reached; without a row, it can. See ``db.outage``."""
 
