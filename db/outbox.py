@@ -17,6 +17,7 @@ from sqlalchemy import (
     and_,
     func,
     insert,
+    literal,
     literal_column,
     or_,
     select,
@@ -110,6 +111,8 @@ class Parcel:
     ----------
     alternatives
         Best first; the destination gets the first that it accepts.
+    unchecked
+        Whether it is to be sent without asking whose study the destination has.
     """
 
     delivery_id: int
@@ -120,6 +123,7 @@ class Parcel:
     attempt: int
     owner: str
     alternatives: tuple[Alternative, ...]
+    unchecked: bool = False
 
 
 def post(
@@ -240,6 +244,7 @@ def claim(
                 attempt=row.attempts + 1,
                 owner=owner,
                 alternatives=_alternatives(connection, row.id),
+                unchecked=row.unchecked,
             )
         )
     return parcels
@@ -345,31 +350,39 @@ def give_back(connection: Connection, parcel: Parcel, reason: str | None = None)
     _leave(connection, parcel, values)
 
 
-def retry(connection: Connection, job_id: int) -> int:
+def retry(connection: Connection, job_id: int, *, unchecked: bool = False) -> int:
     """Dead, refused and held deliveries of a job to pending, by hand; return how many.
+
+    Parameters
+    ----------
+    connection, job_id
+        The transaction and the job.
+    unchecked
+        Whether they are to be sent without asking whose study the destination has: somebody has
+        decided that they belong there.
 
     Raises
     ------
     NotFound
         There is no such job.
     """
-    if connection.execute(select(Job.id).where(Job.id == job_id)).one_or_none() is None:
-        raise NotFound(f"there is no job {job_id}")
-    revived = connection.execute(
-        update(Delivery)
-        .where(
-            Delivery.job_id == job_id,
-            Delivery.state.in_(_BY_HAND),
-        )
-        .values(
-            state=DeliveryState.PENDING,
-            attempts=0,
-            run_at=now(connection),
-            reason=None,
-        )
-    )
+    values = {"attempts": 0, "run_at": now(connection), "reason": None, "unchecked": unchecked}
+    revived = _by_hand(connection, job_id, _BY_HAND, {"state": DeliveryState.PENDING, **values})
     wake.notify(connection, Topic.DELIVERIES)
-    return revived.rowcount
+    return revived
+
+
+def give_up(connection: Connection, job_id: int) -> int:
+    """Held deliveries of a job to dead, by hand; return how many.
+
+    Raises
+    ------
+    NotFound
+        There is no such job.
+    """
+    reason = literal("given up by hand: ") + func.coalesce(Delivery.reason, "")
+    values = {"state": DeliveryState.DEAD, "reason": reason}
+    return _by_hand(connection, job_id, [DeliveryState.HELD], values)
 
 
 def delivered_before(
@@ -414,6 +427,23 @@ def own_instance(connection: Connection, sop_instance_uid: str) -> bool:
     return row is not None
 
 
+def _by_hand(
+    connection: Connection,
+    job_id: int,
+    states: Collection[DeliveryState],
+    values: dict[str, object],
+) -> int:
+    """Change the deliveries of a job that are in these states; return how many."""
+    if connection.execute(select(Job.id).where(Job.id == job_id)).one_or_none() is None:
+        raise NotFound(f"there is no job {job_id}")
+    changed = connection.execute(
+        update(Delivery)
+        .where(Delivery.job_id == job_id, Delivery.state.in_(states))
+        .values(**values)
+    )
+    return changed.rowcount
+
+
 def _result_ids(connection: Connection, uids: Collection[str]) -> dict[str, int]:
     """Return the latest row of each object."""
     rows = connection.execute(
@@ -426,13 +456,13 @@ def _result_ids(connection: Connection, uids: Collection[str]) -> dict[str, int]
 
 def _due(
     connection: Connection, destination: str, moment: float, limit: int
-) -> list[Row[int, int, str, int, int, str]]:
+) -> list[Row[int, int, str, int, int, bool, str]]:
     """The next deliveries, urgent first, locked.
 
     They lie in one index in this order. Each priority is a part of its own, of which those that are
     due come first, so that what waits for its next attempt is not read, however much it is.
     """
-    rows: list[Row[int, int, str, int, int, str]] = []
+    rows: list[Row[int, int, str, int, int, bool, str]] = []
     priority = connection.execute(_first_priority(destination)).scalar()
     while priority is not None and len(rows) < limit:
         rows += connection.execute(_claimable(destination, priority, moment, limit - len(rows)))
@@ -452,7 +482,7 @@ def _first_priority(destination: str) -> Select[int]:
 
 def _claimable(
     destination: str, priority: int, moment: float, limit: int
-) -> Select[int, int, str, int, int, str]:
+) -> Select[int, int, str, int, int, bool, str]:
     return (
         select(
             Delivery.id,
@@ -460,6 +490,7 @@ def _claimable(
             Delivery.kind,
             Delivery.number,
             Delivery.attempts,
+            Delivery.unchecked,
             Job.study_uid,
         )
         .join(Job, Job.id == Delivery.job_id)

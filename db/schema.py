@@ -18,6 +18,7 @@ from sqlalchemy import (
     String,
     Text,
     UniqueConstraint,
+    false,
     text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -84,7 +85,8 @@ DELIVERY_MOVES: dict[DeliveryState, frozenset[DeliveryState]] = {
         {DeliveryState.COMMITTED, DeliveryState.PENDING, DeliveryState.DEAD}
     ),
     DeliveryState.COMMITTED: frozenset(),
-    DeliveryState.HELD: frozenset({DeliveryState.PENDING}),  # looked at again; by hand, at once
+    # Pending: looked at again; by hand, at once. Dead: by hand.
+    DeliveryState.HELD: frozenset({DeliveryState.PENDING, DeliveryState.DEAD}),
     DeliveryState.DEAD: frozenset({DeliveryState.PENDING}),  # by hand
     DeliveryState.REFUSED: frozenset({DeliveryState.PENDING}),  # by hand
 }
@@ -286,6 +288,7 @@ class Delivery(Base):
     attempts: Mapped[int] = mapped_column(Integer)
     created_at: Mapped[float] = mapped_column(Double)
     run_at: Mapped[float] = mapped_column(Double)
+    unchecked: Mapped[bool] = mapped_column(Boolean, server_default=false())  # see outbox.retry
     sent_at: Mapped[float | None] = mapped_column(Double)
     result_id: Mapped[int | None] = mapped_column(ForeignKey("result.id"))  # what was sent
     # Storage commitment of what was sent; see ``db.confirmation``.

@@ -107,7 +107,7 @@ class PatientCheck:
 
     def held(self, parcel: Parcel, look_up: LookUp) -> Held | None:
         """Why a parcel must not be sent; None if it may."""
-        if self._mode is CheckPatient.OFF:
+        if self._mode is CheckPatient.OFF or parcel.unchecked:
             return None
         try:
             ours = read_identity(self._archive.full_path(parcel.alternatives[0].path))

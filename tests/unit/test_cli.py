@@ -210,6 +210,44 @@ def test_jobs_retry_of_a_done_job_revives_its_deliveries(
     assert (shown["state"], shown["deliveries"][0]["state"]) == ("done", "pending")
 
 
+def test_what_is_held_is_found_and_decided_on(wetread: Wetread, database: Database) -> None:
+    add_done_job(database)
+    assert wetread("jobs", "list", "--delivery", "held").out == "no jobs\n"
+    nothing = wetread("jobs", "cancel", 1)
+    assert nothing.err == "wetread: job 1 is done and no delivery of it is held\n"
+
+    def hold() -> None:
+        with database.write() as connection:
+            (parcel,) = outbox.claim(connection, "pacs", "c", 30, 9, RETRY)
+            outbox.hold(connection, parcel, "another patient ID", RETRY)
+
+    hold()
+    assert [
+        each["id"] for each in wetread("jobs", "list", "--delivery", "held", "--json").json
+    ] == [1]
+    given_up = wetread("jobs", "cancel", 1, "--json").json
+    assert (given_up["state"], given_up["deliveries"][0]["state"]) == ("done", "dead")
+    assert given_up["deliveries"][0]["reason"] == "given up by hand: another patient ID"
+    assert wetread("jobs", "retry", 1).code == 0
+    hold()
+    sent = wetread("jobs", "retry", 1, "--unchecked", "--json").json
+    assert sent["deliveries"][0]["state"] == "pending"
+    with database.write() as connection:
+        (parcel,) = outbox.claim(connection, "pacs", "c", 30, 9, RETRY)
+    assert parcel.unchecked
+    told = [alert(each) for each in messages(Path("wetread-data/audit/audit.xml").read_text())]
+    assert [each.partition(") ")[2] for each in told] == [
+        "given up where it is held", "queued again", "queued again without the patient check",
+    ]  # fmt: skip
+
+
+def test_a_job_that_is_not_done_has_nothing_unchecked(wetread: Wetread, database: Database) -> None:
+    add_study(database)
+    wetread("jobs", "cancel", 1)
+    refused = wetread("jobs", "retry", 1, "--unchecked")
+    assert refused.err == "wetread: job 1 is cancelled: it has nothing to deliver unchecked yet\n"
+
+
 @pytest.mark.parametrize("command", ["show", "retry", "cancel"])
 def test_an_unknown_job(wetread: Wetread, command: str) -> None:
     done = wetread("jobs", command, 999, "--json")

@@ -1,4 +1,4 @@
-"""What waits for delivery, by destination and in the order of claims."""
+"""What waits for delivery by index in the order of claims, and may go whoever the patient is."""
 
 from __future__ import annotations
 
@@ -13,6 +13,10 @@ depends_on = None
 
 def upgrade() -> None:
     """Apply."""
+    op.add_column(
+        "delivery",
+        sa.Column("unchecked", sa.Boolean(), nullable=False, server_default=sa.false()),
+    )
     pending = sa.text("state = 'pending'")
     op.create_index(
         "ix_delivery_pending",
