@@ -11,10 +11,8 @@ from typing import Any
 import pytest
 from pydicom import Dataset
 from pydicom.uid import (
-    BasicTextSRStorage,
     Comprehensive3DSRStorage,
     EnhancedSRStorage,
-    SecondaryCaptureImageStorage,
 )
 from sqlalchemy import select
 
@@ -31,8 +29,7 @@ from tests.delivering import (
     at_work,
     courier_to,
     deliveries,
-    finished_job,
-    object_of,
+    every_form,
     probes,
     report,
     states,
@@ -67,13 +64,7 @@ def server() -> Iterator[WebServer]:
 @pytest.fixture
 def job_id(database: Database, archive: Archive) -> int:
     """A finished job: a report in three forms, a text report and an overlay."""
-    forms = [("sr", rank, each) for rank, each in enumerate(REPORT_FORMS)]
-    forms += [("text", 0, BasicTextSRStorage), ("sc", 0, SecondaryCaptureImageStorage)]
-    objects = [
-        (kind, rank, object_of(sop_class, f"2.25.{number}"))
-        for number, (kind, rank, sop_class) in enumerate(forms)
-    ]
-    return finished_job(database, archive, "1.2.3", objects)
+    return every_form(database, archive)
 
 
 def destination(
