@@ -9,7 +9,20 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, Select, and_, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    and_,
+    func,
+    insert,
+    literal,
+    literal_column,
+    or_,
+    select,
+    update,
+)
 
 from db import wake
 from db.engine import insert_ignoring, now
@@ -27,6 +40,8 @@ from db.wake import Topic
 
 _ASK_AFTER_SECONDS = 1.0  # so that what was sent together is asked about together
 
+# Not as a parameter: the planner must see that a partial index serves.
+_PENDING: ColumnElement[bool] = Delivery.state == literal_column(f"'{DeliveryState.PENDING}'")
 _TO_SEND = (DeliveryState.PENDING, DeliveryState.HELD)
 _BY_HAND = (DeliveryState.DEAD, DeliveryState.REFUSED, DeliveryState.HELD)
 
@@ -91,6 +106,8 @@ class Parcel:
     ----------
     alternatives
         Best first; the destination gets the first that it accepts.
+    unchecked
+        Whether it is to be sent without asking whose study the destination has.
     """
 
     delivery_id: int
@@ -101,6 +118,7 @@ class Parcel:
     attempt: int
     owner: str
     alternatives: tuple[Alternative, ...]
+    unchecked: bool = False
 
 
 def post(
@@ -203,9 +221,8 @@ def claim(
     moment = now(connection)
     _LEASED.reclaim(connection, Delivery.destination == destination, moment, retry)
     _release_held(connection, destination, moment)
-    rows = connection.execute(_claimable(destination, moment, limit)).all()
     parcels = []
-    for row in rows:
+    for row in _due(connection, destination, moment, limit):
         connection.execute(
             update(Delivery)
             .where(Delivery.id == row.id)
@@ -226,6 +243,7 @@ def claim(
                 attempt=row.attempts + 1,
                 owner=owner,
                 alternatives=_alternatives(connection, row.id),
+                unchecked=row.unchecked,
             )
         )
     return parcels
@@ -331,31 +349,39 @@ def give_back(connection: Connection, parcel: Parcel, reason: str | None = None)
     _leave(connection, parcel, values)
 
 
-def retry(connection: Connection, job_id: int) -> int:
+def retry(connection: Connection, job_id: int, *, unchecked: bool = False) -> int:
     """Dead, refused and held deliveries of a job to pending, by hand; return how many.
+
+    Parameters
+    ----------
+    connection, job_id
+        The transaction and the job.
+    unchecked
+        Whether they are to be sent without asking whose study the destination has: somebody has
+        decided that they belong there.
 
     Raises
     ------
     NotFound
         There is no such job.
     """
-    if connection.execute(select(Job.id).where(Job.id == job_id)).one_or_none() is None:
-        raise NotFound(f"there is no job {job_id}")
-    revived = connection.execute(
-        update(Delivery)
-        .where(
-            Delivery.job_id == job_id,
-            Delivery.state.in_(_BY_HAND),
-        )
-        .values(
-            state=DeliveryState.PENDING,
-            attempts=0,
-            run_at=now(connection),
-            reason=None,
-        )
-    )
+    values = {"attempts": 0, "run_at": now(connection), "reason": None, "unchecked": unchecked}
+    revived = _by_hand(connection, job_id, _BY_HAND, {"state": DeliveryState.PENDING, **values})
     wake.notify(connection, Topic.DELIVERIES)
-    return revived.rowcount
+    return revived
+
+
+def give_up(connection: Connection, job_id: int) -> int:
+    """Held deliveries of a job to dead, by hand; return how many.
+
+    Raises
+    ------
+    NotFound
+        There is no such job.
+    """
+    reason = literal("given up by hand: ") + func.coalesce(Delivery.reason, "")
+    values = {"state": DeliveryState.DEAD, "reason": reason}
+    return _by_hand(connection, job_id, [DeliveryState.HELD], values)
 
 
 def own_instance(connection: Connection, sop_instance_uid: str) -> bool:
@@ -364,6 +390,23 @@ def own_instance(connection: Connection, sop_instance_uid: str) -> bool:
         select(Result.id).where(Result.sop_instance_uid == sop_instance_uid).limit(1)
     ).one_or_none()
     return row is not None
+
+
+def _by_hand(
+    connection: Connection,
+    job_id: int,
+    states: Collection[DeliveryState],
+    values: dict[str, object],
+) -> int:
+    """Change the deliveries of a job that are in these states; return how many."""
+    if connection.execute(select(Job.id).where(Job.id == job_id)).one_or_none() is None:
+        raise NotFound(f"there is no job {job_id}")
+    changed = connection.execute(
+        update(Delivery)
+        .where(Delivery.job_id == job_id, Delivery.state.in_(states))
+        .values(**values)
+    )
+    return changed.rowcount
 
 
 def _result_ids(connection: Connection, uids: Collection[str]) -> dict[str, int]:
@@ -376,7 +419,35 @@ def _result_ids(connection: Connection, uids: Collection[str]) -> dict[str, int]
     return {row[0]: row[1] for row in rows}
 
 
-def _claimable(destination: str, moment: float, limit: int) -> Select[int, int, str, int, int, str]:
+def _due(
+    connection: Connection, destination: str, moment: float, limit: int
+) -> list[Row[int, int, str, int, int, bool, str]]:
+    """The next deliveries, urgent first, locked.
+
+    They lie in one index in this order. Each priority is a part of its own, of which those that are
+    due come first, so that what waits for its next attempt is not read, however much it is.
+    """
+    rows: list[Row[int, int, str, int, int, bool, str]] = []
+    priority = connection.execute(_first_priority(destination)).scalar()
+    while priority is not None and len(rows) < limit:
+        rows += connection.execute(_claimable(destination, priority, moment, limit - len(rows)))
+        below = _first_priority(destination).where(Delivery.priority < priority)
+        priority = connection.execute(below).scalar()
+    return rows
+
+
+def _first_priority(destination: str) -> Select[int]:
+    return (
+        select(Delivery.priority)
+        .where(_PENDING, Delivery.destination == destination)
+        .order_by(Delivery.priority.desc())
+        .limit(1)
+    )
+
+
+def _claimable(
+    destination: str, priority: int, moment: float, limit: int
+) -> Select[int, int, str, int, int, bool, str]:
     return (
         select(
             Delivery.id,
@@ -384,15 +455,17 @@ def _claimable(destination: str, moment: float, limit: int) -> Select[int, int, 
             Delivery.kind,
             Delivery.number,
             Delivery.attempts,
+            Delivery.unchecked,
             Job.study_uid,
         )
         .join(Job, Job.id == Delivery.job_id)
         .where(
-            Delivery.state == DeliveryState.PENDING,
+            _PENDING,
             Delivery.destination == destination,
+            Delivery.priority == priority,
             Delivery.run_at <= moment,
         )
-        .order_by(Delivery.priority.desc(), Delivery.run_at, Delivery.id)
+        .order_by(Delivery.run_at, Delivery.id)
         .limit(limit)
         .with_for_update(skip_locked=True, of=Delivery)
     )

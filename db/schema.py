@@ -18,6 +18,7 @@ from sqlalchemy import (
     String,
     Text,
     UniqueConstraint,
+    false,
     text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -91,8 +92,10 @@ DELIVERY_MOVES: dict[DeliveryState, frozenset[DeliveryState]] = {
         {DeliveryState.COMMITTED, DeliveryState.PENDING, DeliveryState.DEAD}
     ),
     DeliveryState.COMMITTED: frozenset(),
-    # Pending: looked at again; by hand, at once.
-    DeliveryState.HELD: frozenset({DeliveryState.PENDING, DeliveryState.SUPERSEDED}),
+    # Pending: looked at again; by hand, at once. Dead: by hand.
+    DeliveryState.HELD: frozenset(
+        {DeliveryState.PENDING, DeliveryState.DEAD, DeliveryState.SUPERSEDED}
+    ),
     # Pending: by hand.
     DeliveryState.DEAD: frozenset({DeliveryState.PENDING, DeliveryState.SUPERSEDED}),
     DeliveryState.REFUSED: frozenset({DeliveryState.PENDING, DeliveryState.SUPERSEDED}),
@@ -296,6 +299,7 @@ class Delivery(Base):
     attempts: Mapped[int] = mapped_column(Integer)
     created_at: Mapped[float] = mapped_column(Double)
     run_at: Mapped[float] = mapped_column(Double)
+    unchecked: Mapped[bool] = mapped_column(Boolean, server_default=false())  # see outbox.retry
     sent_at: Mapped[float | None] = mapped_column(Double)
     result_id: Mapped[int | None] = mapped_column(ForeignKey("result.id"))  # what was sent
     # Storage commitment of what was sent; see ``db.confirmation``.
@@ -305,6 +309,17 @@ class Delivery(Base):
     committed_at: Mapped[float | None] = mapped_column(Double)
     lease_owner: Mapped[str | None] = mapped_column(String(128))
     lease_until: Mapped[float | None] = mapped_column(Double)
+
+
+# In the order of claims, and without the deliveries that are done.
+Index(
+    "ix_delivery_pending",
+    Delivery.destination,
+    Delivery.priority.desc(),
+    Delivery.run_at,
+    Delivery.id,
+    **_where("state = 'pending'"),
+)
 
 
 class Outage(Base):

@@ -27,14 +27,17 @@ def jobs(
     *,
     state: str | None = None,
     study_uid: str | None = None,
+    delivery: str | None = None,
     limit: int = 100,
 ) -> list[dict[str, Any]]:
-    """Jobs, newest first, optionally of one state or one study."""
+    """Jobs, newest first, optionally of one state or study, or with a delivery in a state."""
     query = _jobs().order_by(Job.id.desc()).limit(limit)
     if state is not None:
         query = query.where(Job.state == state)
     if study_uid is not None:
         query = query.where(Job.study_uid == study_uid)
+    if delivery is not None:
+        query = query.where(Job.id.in_(select(Delivery.job_id).where(Delivery.state == delivery)))
     return [_job(row) for row in connection.execute(query)]
 
 

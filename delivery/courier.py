@@ -126,12 +126,10 @@ class Courier:
         except Away as error:
             self._put_off(name, parcels, str(error))
             return
-        if probing:
-            self._note_return(name)
         recorded = list[Recorded]()
         tell(lambda: self._observer.begun(name, parcels))
         try:
-            self._send(name, line, parcels, recorded, stop)
+            self._send(name, line, parcels, recorded, stop, probing=probing)
         finally:
             tell(lambda: self._observer.ended(name, recorded))
 
@@ -142,6 +140,8 @@ class Courier:
         parcels: Sequence[Parcel],
         recorded: list[Recorded],
         stop: threading.Event,
+        *,
+        probing: bool,
     ) -> None:
         """Send parcels, and add to ``recorded`` what became of them."""
         for number, parcel in enumerate(parcels):
@@ -153,6 +153,8 @@ class Courier:
             except Away as error:
                 self._put_off(name, parcels[number:], str(error))
                 return
+            if probing:  # a single parcel; over HTTP nothing but sending it shows who is there
+                self._note_return(name)
             state = self._record(parcel, outcome, parcels[number + 1 :])
             if state is not None:
                 recorded.append(Recorded(parcel, outcome, state))

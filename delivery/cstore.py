@@ -12,10 +12,11 @@ from pynetdicom.association import Association
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
 from db.archive import Archive
-from db.outbox import Alternative, Parcel
+from db.outbox import Parcel
+from delivery.answers import not_stored, wants_another_form
 from delivery.associate import ANSWER_SECONDS, NoAssociation, Peer, associate
 from delivery.destination import Away, Failed, Line, Outcome, Refused, Sent
-from delivery.patient import CheckPatient, PatientCheck
+from delivery.patient import CheckPatient, Identity, PatientCheck, look_up
 from delivery.send import store, stored
 from delivery.sender import LostAssociation, Sender
 
@@ -24,7 +25,6 @@ KEPT_SECONDS = 5.0
 
 # Results are written in Explicit VR Little Endian; every archive must take Implicit (PS3.5 10.1).
 _TRANSFER_SYNTAXES = [ExplicitVRLittleEndian, ImplicitVRLittleEndian]
-_CLASS_NOT_SUPPORTED = 0x0122  # PS3.7 Annex C.5.6
 _NO_ANSWER = "no answer to C-STORE; the connection was lost"
 
 
@@ -122,7 +122,7 @@ class CStoreLine:
         Away
             The association is lost, and there is no other.
         """
-        held = self._check.held(*self._opened([parcel]), parcel)
+        held = self._check.held(parcel, self._look_up)
         if held is not None:
             return held
         association, sender = self._opened([parcel])  # anew, if asking has cost the association
@@ -164,6 +164,11 @@ class CStoreLine:
         self._used_at = time.monotonic()
         return association, sender
 
+    def _look_up(self, study_uid: str) -> list[Identity]:
+        association, sender = self._opened([])
+        sender.give_back()
+        return look_up(association, study_uid)
+
     def _send(self, association: Association, sender: Sender, parcel: Parcel) -> Outcome:
         accepted = {str(each.abstract_syntax) for each in association.accepted_contexts}
         forms = [form for form in parcel.alternatives if form.sop_class_uid in accepted]
@@ -182,21 +187,9 @@ class CStoreLine:
                 return Failed(_NO_ANSWER)  # the association ended between the check and the send
             if stored(status):
                 return Sent(form.result_id, self._commitment)
-            outcome = _not_stored(status, form)
-            if not _wants_another_form(status):
+            if status is None:
+                return Failed(_NO_ANSWER)
+            outcome = not_stored(status, form.sop_class_uid)
+            if not wants_another_form(status):
                 return outcome
         return outcome
-
-
-def _wants_another_form(status: int | None) -> bool:
-    """Whether the object's class or content is not understood; another form of it may be."""
-    return status == _CLASS_NOT_SUPPORTED or (
-        status is not None and (status >> 8 == 0xA9 or status >> 12 == 0xC)
-    )
-
-
-def _not_stored(status: int | None, form: Alternative) -> Outcome:
-    if status is None:
-        return Failed(_NO_ANSWER)
-    reason = f"status {status:04X} for SOP class {form.sop_class_uid}"
-    return Refused(reason) if status == _CLASS_NOT_SUPPORTED else Failed(reason)

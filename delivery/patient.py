@@ -1,13 +1,14 @@
 """Whether a destination still knows a study under the patient whose name is on the result.
 
 A patient ID or an accession number that was corrected in the PACS after the images came here would
-send the result to the wrong patient. The PACS is asked by C-FIND, study level (PS3.4 Annex C).
+send the result to the wrong patient. The PACS is asked by C-FIND, study level (PS3.4 Annex C), or,
+where ``delivery.dicomweb`` takes results to it, by QIDO-RS; what it answers is judged here.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -21,11 +22,10 @@ from pynetdicom.association import Association
 from db.archive import Archive
 from db.outbox import Parcel
 from delivery.destination import Held
-from delivery.sender import Sender
 
 # PS3.4 section C.6.2.1.3: Study Root Query/Retrieve Information Model - FIND
 FIND = UID("1.2.840.10008.5.1.4.1.2.2.1")
-_KEYS = ("StudyInstanceUID", "PatientID", "IssuerOfPatientID", "AccessionNumber")
+KEYS = ("StudyInstanceUID", "PatientID", "IssuerOfPatientID", "AccessionNumber")
 _PENDING = (0xFF00, 0xFF01)  # PS3.4 table C.4-1
 _MATCH_LIMIT = 100
 _SPARED_SECONDS = 600.0  # who ends the association over a question is not asked for a while
@@ -69,7 +69,11 @@ class Identity:
     @classmethod
     def of(cls, dataset: Dataset) -> Identity:
         """What a result, or an answer, says."""
-        return cls(*(str(dataset.get(each) or "").strip() for each in _KEYS))
+        return cls(*(str(dataset.get(each) or "").strip() for each in KEYS))
+
+
+LookUp = Callable[[str], list[Identity]]
+"""Asks a destination what it knows of a study, by its UID; it may raise ``NotAnswered``."""
 
 
 class PatientCheck:
@@ -101,9 +105,9 @@ class PatientCheck:
         if time.monotonic() > self._spared_until:
             self._spare = None
 
-    def held(self, association: Association, sender: Sender, parcel: Parcel) -> Held | None:
+    def held(self, parcel: Parcel, look_up: LookUp) -> Held | None:
         """Why a parcel must not be sent; None if it may."""
-        if self._mode is CheckPatient.OFF:
+        if self._mode is CheckPatient.OFF or parcel.unchecked:
             return None
         try:
             ours = read_identity(self._archive.full_path(parcel.alternatives[0].path))
@@ -111,8 +115,7 @@ class PatientCheck:
             return None  # sending it finds that out, too
         known = self._spare or self._known.get(ours.study_uid)
         if known is None:
-            sender.give_back()
-            known = self._known[ours.study_uid] = self._asked(association, ours.study_uid)
+            known = self._known[ours.study_uid] = self._asked(look_up, ours.study_uid)
         if isinstance(known, NotAnswered):
             return self._unless_optional(f"the patient cannot be checked: {known}")
         if not known:
@@ -120,15 +123,17 @@ class PatientCheck:
         what = difference(ours, known)
         return Held(f"the destination has another {what} for this study") if what else None
 
-    def _asked(self, association: Association, study_uid: str) -> list[Identity] | NotAnswered:
+    def _asked(self, look_up: LookUp, study_uid: str) -> list[Identity] | NotAnswered:
         try:
-            return look_up(association, study_uid)
+            found = look_up(study_uid)
         except NotAnswered as error:
             if error.lost:
                 # Asking about each study would end each association.
                 self._spare, self._spared_until = error, time.monotonic() + _SPARED_SECONDS
             _log.warning("delivery.patient_not_checked", study_uid=study_uid, reason=str(error))
             return error
+        # What is told of other studies was not asked for.
+        return [each for each in found if each.study_uid == study_uid]
 
     def _unless_optional(self, reason: str) -> Held | None:
         return Held(reason) if self._mode is CheckPatient.REQUIRED else None
@@ -142,11 +147,11 @@ def read_identity(path: Path) -> Identity:
     OSError, InvalidDicomError
         It cannot be read.
     """
-    return Identity.of(dcmread(path, stop_before_pixels=True, specific_tags=list(_KEYS)))
+    return Identity.of(dcmread(path, stop_before_pixels=True, specific_tags=list(KEYS)))
 
 
 def look_up(association: Association, study_uid: str) -> list[Identity]:
-    """Ask what a peer knows of a study; nothing if it does not know the study.
+    """Ask by C-FIND what a peer knows of a study; nothing if it does not know the study.
 
     Raises
     ------
@@ -157,15 +162,13 @@ def look_up(association: Association, study_uid: str) -> list[Identity]:
         raise NotAnswered("the destination does not offer C-FIND")
     query = Dataset()
     query.QueryRetrieveLevel = "STUDY"
-    for keyword in _KEYS:
+    for keyword in KEYS:
         setattr(query, keyword, "")
     query.StudyInstanceUID = study_uid
     try:
-        found = _answers(association, query)
+        return _answers(association, query)
     except (RuntimeError, ValueError) as error:
         raise NotAnswered("the association ended before C-FIND", lost=True) from error
-    # What is told of other studies was not asked for.
-    return [each for each in found if each.study_uid == study_uid]
 
 
 def _answers(association: Association, query: Dataset) -> list[Identity]:

@@ -96,9 +96,13 @@ class Witness:
     @property
     def trouble(self) -> str:
         """Why there is no secure connection; empty if nothing is known."""
-        error = self._secured.trouble if self._secured is not None else None
-        if isinstance(error, ssl.SSLCertVerificationError):
-            return f"its TLS certificate: {error.verify_message}"
-        if isinstance(error, ssl.SSLError):
-            return f"TLS failed: {(error.reason or 'refused').lower().replace('_', ' ')}"
-        return ""
+        return trouble(self._secured.trouble if self._secured is not None else None)
+
+
+def trouble(error: BaseException | None) -> str:
+    """What an error says of TLS; empty if nothing."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its TLS certificate: {error.verify_message}"
+    if isinstance(error, ssl.SSLError):
+        return f"TLS failed: {(error.reason or 'refused').lower().replace('_', ' ')}"
+    return ""

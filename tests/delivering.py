@@ -155,6 +155,17 @@ def finished_job(
     return work.job_id
 
 
+def every_form(database: Database, archive: Archive) -> int:
+    """Read a study: a report in three forms, a text report and an overlay; UIDs from 2.25.0 on."""
+    forms = [("sr", rank, each) for rank, each in enumerate(REPORT_FORMS)]
+    forms += [("text", 0, BasicTextSRStorage), ("sc", 0, SecondaryCaptureImageStorage)]
+    objects = [
+        (kind, rank, object_of(sop_class, f"2.25.{number}"))
+        for number, (kind, rank, sop_class) in enumerate(forms)
+    ]
+    return finished_job(database, archive, "1.2.3", objects)
+
+
 def report(
     database: Database,
     archive: Archive,

@@ -20,14 +20,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
 
+import requests
 from pydicom.sr.coding import Code
 from pydicom.uid import UID, ImplicitVRLittleEndian
 from pynetdicom.presentation import PresentationContext
 from pynetdicom.sop_class import _STORAGE_CLASSES
 
 from db import verdict
-from db.outbox import Alternative
-from delivery import asking, associate, cstore, patient, send
+from delivery import answers, asking, associate, cstore, dicomweb, patient, send
 from delivery.commitment import _TRANSFER_SYNTAXES as REPORT_SYNTAXES
 from delivery.destination import Refused
 from dimse.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION
@@ -346,7 +346,7 @@ def _store_answers() -> str:
     examples: list[tuple[str, int | None]] = [
         ("0000", 0x0000),
         ("Bxxx", 0xB000),
-        (f"{cstore._CLASS_NOT_SUPPORTED:04X}", cstore._CLASS_NOT_SUPPORTED),
+        (f"{answers.CLASS_NOT_SUPPORTED:04X}", answers.CLASS_NOT_SUPPORTED),
         ("A9xx", 0xA900),
         ("Cxxx", 0xC000),
         ("A7xx and all others", 0xA700),
@@ -358,11 +358,34 @@ def _store_answers() -> str:
 def _after(status: int | None) -> str:
     if send.stored(status):
         return "delivered"
-    form = Alternative(result_id=0, sop_class_uid="", sop_instance_uid="", path="")
-    refused = isinstance(cstore._not_stored(status, form), Refused)
+    if status is None:
+        return "tried again later"
+    refused = isinstance(answers.not_stored(status, ""), Refused)
     last = "refused, not tried again" if refused else "tried again later"
-    another = "the next form, if there is one; else " if cstore._wants_another_form(status) else ""
+    another = "the next form, if there is one; else " if answers.wants_another_form(status) else ""
     return another + last
+
+
+def _web_answers() -> str:
+    """What is made of an HTTP status, as the delivery's own functions judge it."""
+    after = {
+        dicomweb.Unreachable: "the server is away: results wait, see 4.2.2",
+        dicomweb.Unwilling: "the server is away: results wait, see 4.2.2",
+        dicomweb.TooLarge: "the next form, if there is one; else refused, not tried again",
+        dicomweb.WebTrouble: "tried again later",
+    }
+    web = dicomweb.Web(dicomweb.WebPeer(url="http://pacs"))
+    rows = [("200, 202", "as the reply says; tried again later if it says nothing")]
+    rows.append(("409", "as the Failure Reason says; tried again later if there is none"))
+    rows.append(("a redirect", after[dicomweb.Unwilling]))
+    for status in (401, 403, 404, 405, 407, 413, 429, 503, 500):
+        response = requests.Response()
+        response.status_code = status
+        name = "all others" if status == 500 else str(status)
+        rows.append((name, after[type(web._refusal(response))]))
+    rows.append(("no connection", after[dicomweb.Unreachable]))
+    rows.append(("none", after[dicomweb.WebTrouble]))
+    return _table("status | what follows", rows)
 
 
 def _settings() -> str:
@@ -424,6 +447,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "initiator": _initiator,
     "proposed": _proposed,
     "store-answers": _store_answers,
+    "web-answers": _web_answers,
     "sent": _sent,
     "settings": _settings,
     "tls": _tls,

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Self
+from urllib.parse import urlsplit
 
 import structlog
 from pydicom import dcmread
@@ -48,9 +49,12 @@ def patient_of(settings: Settings) -> PatientOf:
 
 
 def audited_peers(settings: Settings) -> dict[str, Peer]:
-    """The application entity of each destination, by its name."""
+    """The application entity, or for a DICOMweb server the host, of each destination's name."""
     return {
-        each.name: Peer(ae_title=each.ae_title, address=each.host) for each in settings.destination
+        each.name: Peer(
+            ae_title=each.ae_title, address=each.host or urlsplit(each.url).hostname or ""
+        )
+        for each in settings.destination
     }
 
 

@@ -80,7 +80,12 @@ def check(files: TlsFiles) -> None:
 
 def exposed(files: TlsFiles) -> bool:
     """Whether every user of this machine may read the private key."""
-    return bool(files.key) and bool(Path(files.key).stat().st_mode & stat.S_IROTH)
+    return bool(files.key) and readable_by_all(files.key)
+
+
+def readable_by_all(file: str) -> bool:
+    """Whether every user of this machine may read a file."""
+    return bool(Path(file).stat().st_mode & stat.S_IROTH)
 
 
 def all_files(settings: Settings) -> list[TlsFiles]:

@@ -11,6 +11,7 @@ import os
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -309,13 +310,32 @@ class Results(_Section):
         return value
 
 
+def _checked_url(value: str) -> str:
+    """Return a DICOMweb base URL without the slash at its end."""
+    try:
+        parts = urlsplit(value)
+        valid = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        valid = False
+    if not valid or not value.isascii() or not value.isprintable() or " " in value:
+        raise ValueError("is no URL such as https://pacs.clinic.example/dicom-web")
+    if "@" in parts.netloc:
+        raise ValueError("holds a user; give it as user, with its password in secret_file")
+    if parts.query or parts.fragment:
+        raise ValueError("must end before '?' and '#'")
+    return value.rstrip("/")
+
+
 class Destination(_Section):
     """``[[destination]]``: a PACS that gets the results."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")
-    ae_title: AETitle
-    host: str = Field(min_length=1)
-    port: Port
+    ae_title: AETitle = ""
+    host: str = ""
+    port: Port = 0
+    url: str = ""
+    user: str = Field(default="", max_length=255)
+    secret_file: str = ""
     associations: int = Field(default=1, ge=1, le=16)
     commitment: bool = False
     check_patient: Literal["off", "if-known", "required"] = "if-known"
@@ -326,12 +346,44 @@ class Destination(_Section):
     server_name: str = Field(default="", max_length=255)
     results: Results = Results()
 
+    @field_validator("url")
+    @classmethod
+    def _base_url(cls, value: str) -> str:
+        return _checked_url(value) if value else value
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Destination:
+        address = (self.ae_title, self.host, self.port)
+        if self.url and any(address):
+            raise ValueError("has either ae_title, host and port (C-STORE), or url (STOW-RS)")
+        if not self.url and not all(address):
+            raise ValueError("needs ae_title, host and port (C-STORE), or url (STOW-RS)")
+        if not self.url and (self.user or self.secret_file):
+            raise ValueError("user and secret_file are for url, which is not given")
+        if self.user and not self.secret_file:
+            raise ValueError("user needs secret_file: the file with the password")
+        if ":" in self.user:
+            raise ValueError("user: must not hold a colon (RFC 7617)")
+        if self.url and self.commitment:
+            raise ValueError("commitment: there is no storage commitment over DICOMweb (url)")
+        return self
+
     @model_validator(mode="after")
     def _tls_complete(self) -> Destination:
         _check_tls_files(self.certificate, self.key)
-        if not self.tls and (self.ca or self.certificate or self.server_name):
+        if self.url:
+            if self.tls or self.server_name:
+                raise ValueError("tls and server_name: a url says both; begin it with https://")
+            if not self.secured and (self.ca or self.certificate):
+                raise ValueError("ca, certificate and key need a url that begins with https://")
+        elif not self.tls and (self.ca or self.certificate or self.server_name):
             raise ValueError("ca, certificate, key and server_name need tls = true")
         return self
+
+    @property
+    def secured(self) -> bool:
+        """Whether what is sent to it is encrypted."""
+        return self.tls or self.url.startswith("https://")
 
 
 class Settings(BaseSettings):
@@ -478,8 +530,8 @@ def _resolved(settings: Settings, folder: Path) -> Settings:
     folders = [folder / each for each in settings.models.folders]
 
     def files(section: TlsSection | AuditSection | Destination) -> dict[str, str]:
-        names = ("certificate", "key", "ca")
-        given = {each: str(getattr(section, each)) for each in names}
+        names = ("certificate", "key", "ca", "secret_file")
+        given = {each: str(getattr(section, each, "")) for each in names}
         return {each: str(folder / path) for each, path in given.items() if path}
 
     return settings.model_copy(

@@ -46,10 +46,10 @@ def configure(settings: Log, role: str, *, lasting: bool = True) -> None:
 
 
 def silence_libraries() -> None:
-    """Keep libraries quiet: their warnings quote element values, which may be a patient's name."""
+    """Keep libraries quiet: their warnings quote what peers say, which may be a patient's name."""
     warnings.simplefilter("ignore")
-    logging.getLogger("pydicom").setLevel(logging.CRITICAL)
-    logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)
+    for name in ("pydicom", "pynetdicom", "dicomweb_client", "retrying", "urllib3"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def _with_role(role: str) -> structlog.types.Processor:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import ssl
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from delivery.associate import Peer
 from delivery.tls import client_context
@@ -11,11 +13,36 @@ from wetread import certificates
 from wetread.certificates import TlsFiles
 from wetread.config import ConfigError, Destination, Settings
 
+if TYPE_CHECKING:
+    from delivery.dicomweb import WebPeer
+
 _ADDRESS = re.compile(r"(?P<title>[^@]{1,16})@(?P<host>[^:@]+|\[[0-9a-fA-F:]+\]):(?P<port>\d{1,5})")
 
 
+def web_peer(destination: Destination) -> WebPeer:
+    """The DICOMweb server of a configured destination that has a URL.
+
+    Raises
+    ------
+    ConfigError
+        A file of its TLS, or the one with the secret, cannot be used.
+    """
+    # Only where it is needed: it imports a large library.
+    from delivery.dicomweb import Credentials, Unwilling, WebPeer
+
+    credentials = None
+    if destination.secret_file:
+        credentials = Credentials(Path(destination.secret_file), destination.user)
+        try:
+            credentials.secret()
+        except Unwilling as error:
+            raise ConfigError(str(error)) from error
+    tls = tls_to(certificates.delivery_files(destination)) if destination.secured else None
+    return WebPeer(url=destination.url, tls=tls, credentials=credentials)
+
+
 def destination_peer(settings: Settings, destination: Destination) -> Peer:
-    """The application entity of a configured destination.
+    """The application entity of a configured destination that has an AE title.
 
     Raises
     ------
@@ -44,16 +71,18 @@ def tls_to(files: TlsFiles) -> ssl.SSLContext:
     return client_context(files.ca, files.certificate, files.key)
 
 
-def parse_peer(settings: Settings, text: str) -> Peer:
+def parse_peer(settings: Settings, text: str) -> Peer | WebPeer:
     """Resolve the name of a destination, or ``AET@host:port``.
 
     Raises
     ------
     ConfigError
-        It is neither, or a file of its TLS cannot be used.
+        It is neither, or a file of its TLS, or the one with its secret, cannot be used.
     """
     for destination in settings.destination:
         if destination.name == text:
+            if destination.url:
+                return web_peer(destination)
             return destination_peer(settings, destination)
     match = _ADDRESS.fullmatch(text)
     if match is None or not 1 <= int(match["port"]) <= 65535:

@@ -10,7 +10,7 @@ from wetread.peers import destination_peer, tls_to
 
 def known_titles(settings: Settings) -> frozenset[str]:
     """AE titles whose address is known."""
-    destinations = {each.ae_title for each in settings.destination}
+    destinations = {each.ae_title for each in settings.destination if each.ae_title}
     return frozenset(destinations | {each.ae_title for each in settings.peer if each.host})
 
 
@@ -37,6 +37,6 @@ def requesters(settings: Settings) -> dict[str, Peer]:
                 ),
             )
     for destination in settings.destination:
-        if destination.ae_title not in found:
+        if destination.ae_title and destination.ae_title not in found:
             found[destination.ae_title] = destination_peer(settings, destination)
     return found

@@ -124,10 +124,9 @@ def deliver(settings: Settings, stop: threading.Event, trail: Trail = NO_TRAIL) 
     from delivery.asking import Asker, AskerSettings
     from delivery.commitment import Reporter, ReporterSettings
     from delivery.courier import Courier, CourierSettings
-    from delivery.cstore import CStoreDestination
-    from delivery.patient import CheckPatient
     from wetread import certificates
     from wetread.auditing import DeliveryAudit, audited_peers, patient_of
+    from wetread.destinations import destinations
     from wetread.peers import destination_peer
     from wetread.requesters import requesters
 
@@ -152,17 +151,7 @@ def deliver(settings: Settings, stop: threading.Event, trail: Trail = NO_TRAIL) 
             retry=_delivery_retry(settings),
         ),
         database,
-        [
-            CStoreDestination(
-                each.name,
-                destination_peer(settings, each),
-                archive,
-                associations=each.associations,
-                commitment=each.commitment,
-                check_patient=CheckPatient(each.check_patient),
-            )
-            for each in settings.destination
-        ],
+        destinations(settings, archive),
         audit,
     )
     asker = Asker(

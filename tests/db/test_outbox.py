@@ -149,9 +149,55 @@ def test_held_is_looked_at_again_without_end(database: Database, job_id: int) ->
     assert len(claim(database)) == 2
 
 
+def hold_all(database: Database) -> None:
+    for parcel in claim(database):
+        with database.write() as connection:
+            outbox.hold(connection, parcel, "another patient ID", RETRY)
+
+
+def test_what_is_held_is_sent_unchecked_by_hand_and_only_then(
+    database: Database, job_id: int
+) -> None:
+    hold_all(database)
+    with database.write() as connection:
+        assert outbox.retry(connection, job_id, unchecked=True) == 2
+    parcels = claim(database)
+    assert {each.unchecked for each in parcels} == {True}
+    with database.write() as connection:
+        outbox.give_back(connection, parcels[0], "the destination is away")
+    (again,) = claim(database)
+    assert again.unchecked
+    hold_all(database)
+    with database.write() as connection:
+        outbox.hold(connection, again, "another patient ID", RETRY)
+        assert outbox.retry(connection, job_id) == 1
+    assert [each.unchecked for each in claim(database)] == [False]
+
+
+def test_what_is_held_is_given_up_by_hand_and_may_be_revived(
+    database: Database, job_id: int
+) -> None:
+    with database.write() as connection:
+        assert outbox.give_up(connection, job_id) == 0
+    hold_all(database)
+    with database.write() as connection:
+        assert outbox.give_up(connection, job_id) == 2
+    with database.read() as connection:
+        shown = stats.deliveries(connection, job_id)
+        assert [each["id"] for each in stats.jobs(connection, delivery="dead")] == [job_id]
+        assert stats.jobs(connection, delivery="held") == []
+    assert {(each["state"], each["reason"]) for each in shown} == {
+        ("dead", "given up by hand: another patient ID")
+    }
+    assert claim(database) == []
+    with database.write() as connection:
+        assert outbox.retry(connection, job_id) == 2
+
+
 def test_retry_names_a_job_that_does_not_exist(database: Database) -> None:
-    with pytest.raises(NotFound, match="no job 7"), database.write() as connection:
-        outbox.retry(connection, 7)
+    for act in (outbox.retry, outbox.give_up):
+        with pytest.raises(NotFound, match="no job 7"), database.write() as connection:
+            act(connection, 7)
 
 
 def test_parcels_that_wait_their_turn_keep_their_lease(database: Database, job_id: int) -> None:

@@ -222,6 +222,18 @@ def test_a_claim_neither_sorts_nor_reads_jobs_that_are_done(
     assert not re.search(r"\bsort|TEMP B-TREE", plan, re.IGNORECASE)
 
 
+def test_a_claim_neither_sorts_what_waits_for_delivery_nor_reads_the_rest(
+    full: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ask(connection: Connection, _study: str) -> None:
+        connection.execute(text("update delivery set state = 'pending' where id < 4000"))
+        assert outbox.claim(connection, "pacs", "w", 30.0, 10, RETRY)
+
+    asked = [each for each in plans(full, ask, monkeypatch) if "ix_delivery_pending" in each]
+    assert len(asked) == 3  # the first priority, its deliveries, and the priority below
+    assert not re.search(r"\bsort|TEMP B-TREE", "\n".join(asked), re.IGNORECASE)
+
+
 def test_a_table_that_is_read_in_full_is_noticed(
     full: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -33,13 +33,12 @@ from delivery.destination import Sent
 from delivery.send import echo, send
 from tests.delivering import (
     ALL_FORMS,
-    REPORT_FORMS,
     RETRY,
     Pacs,
     at_work,
     courier_to,
     deliveries,
-    finished_job,
+    every_form,
     object_of,
     peer,
     probes,
@@ -58,13 +57,7 @@ def archive(tmp_path: Path) -> Archive:
 @pytest.fixture
 def job_id(database: Database, archive: Archive) -> int:
     """A finished job: a report in three forms, a text report and an overlay."""
-    forms = [("sr", rank, each) for rank, each in enumerate(REPORT_FORMS)]
-    forms += [("text", 0, BasicTextSRStorage), ("sc", 0, SecondaryCaptureImageStorage)]
-    objects = [
-        (kind, rank, object_of(sop_class, f"2.25.{number}"))
-        for number, (kind, rank, sop_class) in enumerate(forms)
-    ]
-    return finished_job(database, archive, "1.2.3", objects)
+    return every_form(database, archive)
 
 
 def deliver(database: Database, archive: Archive, port: int, title: str = "PACS") -> None:

@@ -193,6 +193,18 @@ def test_an_endless_answer_is_cut_off(database: Database, archive: Archive, job_
     assert shown(database, job_id)["state"] == "sent"
 
 
+def test_what_somebody_has_decided_on_is_sent_though_the_pacs_disagrees(
+    database: Database, archive: Archive, job_id: int
+) -> None:
+    with AskedPacs([match(PatientID="P2")]).running() as pacs:
+        deliver(database, archive, pacs)
+        with database.write() as connection:
+            assert outbox.retry(connection, job_id, unchecked=True) == 1
+        deliver(database, archive, pacs, CheckPatient.REQUIRED)
+    assert shown(database, job_id)["state"] == "sent"
+    assert len(pacs.asked) == 1
+
+
 def test_a_held_delivery_is_looked_at_again_at_once_by_hand(
     database: Database, archive: Archive, job_id: int
 ) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydicom.uid import EnhancedSRStorage
 
 from db import jobs, outbox, studies
 from db.engine import Database
@@ -25,10 +26,12 @@ from inference.package import find_packages
 from scp.passcode import hashed, matches
 from tests.auditschema import alert, event, messages, outcome
 from tests.certificates import Authority
+from tests.delivering import object_of
 from tests.dicomfiles import PATIENT, as_file, image
 from tests.mail import letters
 from tests.tinygraph import Fault
 from tests.tinymodel import write_package
+from tests.webserver import WebServer
 from tools.ports import free_port
 from wetread.cli import main
 from wetread.config import load
@@ -207,6 +210,44 @@ def test_jobs_retry_of_a_done_job_revives_its_deliveries(
     assert (shown["state"], shown["deliveries"][0]["state"]) == ("done", "pending")
 
 
+def test_what_is_held_is_found_and_decided_on(wetread: Wetread, database: Database) -> None:
+    add_done_job(database)
+    assert wetread("jobs", "list", "--delivery", "held").out == "no jobs\n"
+    nothing = wetread("jobs", "cancel", 1)
+    assert nothing.err == "wetread: job 1 is done and no delivery of it is held\n"
+
+    def hold() -> None:
+        with database.write() as connection:
+            (parcel,) = outbox.claim(connection, "pacs", "c", 30, 9, RETRY)
+            outbox.hold(connection, parcel, "another patient ID", RETRY)
+
+    hold()
+    assert [
+        each["id"] for each in wetread("jobs", "list", "--delivery", "held", "--json").json
+    ] == [1]
+    given_up = wetread("jobs", "cancel", 1, "--json").json
+    assert (given_up["state"], given_up["deliveries"][0]["state"]) == ("done", "dead")
+    assert given_up["deliveries"][0]["reason"] == "given up by hand: another patient ID"
+    assert wetread("jobs", "retry", 1).code == 0
+    hold()
+    sent = wetread("jobs", "retry", 1, "--unchecked", "--json").json
+    assert sent["deliveries"][0]["state"] == "pending"
+    with database.write() as connection:
+        (parcel,) = outbox.claim(connection, "pacs", "c", 30, 9, RETRY)
+    assert parcel.unchecked
+    told = [alert(each) for each in messages(Path("wetread-data/audit/audit.xml").read_text())]
+    assert [each.partition(") ")[2] for each in told] == [
+        "given up where it is held", "queued again", "queued again without the patient check",
+    ]  # fmt: skip
+
+
+def test_a_job_that_is_not_done_has_nothing_unchecked(wetread: Wetread, database: Database) -> None:
+    add_study(database)
+    wetread("jobs", "cancel", 1)
+    refused = wetread("jobs", "retry", 1, "--unchecked")
+    assert refused.err == "wetread: job 1 is cancelled: it has nothing to deliver unchecked yet\n"
+
+
 @pytest.mark.parametrize("command", ["show", "retry", "cancel"])
 def test_an_unknown_job(wetread: Wetread, command: str) -> None:
     done = wetread("jobs", command, 999, "--json")
@@ -374,6 +415,43 @@ def test_what_is_done_by_hand_is_audited_or_not_done(wetread: Wetread, database:
     person = message.findall("ActiveParticipant")[0]
     user = subprocess.run(["id", "-un"], capture_output=True, text=True, check=True).stdout.strip()
     assert str(person.get("UserID")).startswith(f"{user}@")
+
+
+def test_config_check_judges_the_secret_of_a_dicomweb_destination(wetread: Wetread) -> None:
+    secret, section = Path("secret"), '[[destination]]\nname = "web"\nsecret_file = "secret"\n'
+    Path("wetread.toml").write_text(section + 'url = "http://pacs/dicom-web/"\n', "utf-8")
+    missing = wetread("config", "check")
+    assert (missing.code, missing.out) == (3, "")
+    assert missing.err.endswith(f"{secret.resolve()}: cannot be read: No such file or directory\n")
+    secret.write_text("open sesame")
+    secret.chmod(0o644)
+    done = wetread("config", "check")
+    assert done.code == 0
+    assert "results to web: http://pacs/dicom-web\n" in done.out
+    assert f"{secret.resolve()}: every user of this machine may read this secret" in done.err
+    assert "destination web: others can read its secret on the way (http)" in done.err
+    secret.chmod(0o600)
+    Path("wetread.toml").write_text(section + 'url = "https://pacs/dicom-web"\n', "utf-8")
+    done = wetread("config", "check")
+    assert "secret" not in done.err
+    assert "sesame" not in done.out + done.err + wetread("config", "check", "--json").out
+
+
+def test_a_dicomweb_destination_is_verified_and_sent_to(wetread: Wetread, tmp_path: Path) -> None:
+    file = tmp_path / "a.dcm"
+    object_of(EnhancedSRStorage, "2.25.1").save_as(file, enforce_file_format=True)
+    with WebServer() as server:
+        url = f'[[destination]]\nname = "web"\nurl = "{server.url}"\n'
+        Path("wetread.toml").write_text(url, "utf-8")
+        echo = wetread("echo", "web", "--json")
+        assert (echo.code, echo.json["peer"], echo.json["ok"]) == (0, server.url, True)
+        sent = wetread("send", file, "--to", "web", "--json")
+        assert (sent.code, sent.json[0]["status"]) == (0, "0000")
+        assert server.files == [file.read_bytes()]
+        assert "web: ok" in wetread("status").out
+    for command in (["echo", "web"], ["send", file, "--to", "web"]):
+        away = wetread(*command)
+        assert (away.code, away.err) == (1, f"wetread: {server.url}: no connection\n")
 
 
 def test_config_check_judges_certificates(wetread: Wetread, tmp_path: Path) -> None:

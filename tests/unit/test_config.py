@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 
+from delivery.associate import Peer
+from delivery.dicomweb import WebPeer
 from scp.access import Caller, Rejected
 from scp.passcode import hashed
 from wetread.config import ConfigError, PeerSection, Settings, find_file, load
-from wetread.peers import destination_peer, parse_peer
+from wetread.peers import destination_peer, parse_peer, web_peer
 from wetread.roles import receiver_settings
 from wetread.template import TEMPLATE
 
@@ -127,6 +129,7 @@ def test_a_file_that_is_no_toml(content: bytes) -> None:
 
 
 DESTINATION = '[[destination]]\nname = "{}"\nae_title = "PACS"\nhost = "h"\nport = 104\n'
+WEB = '[[destination]]\nname = "a"\nurl = "http://pacs/dicom-web"\n'
 PEER = '[[peer]]\nname = "ct1"\nae_title = "CT1"\n'
 
 WRONG: list[tuple[str, str]] = [
@@ -170,7 +173,24 @@ WRONG: list[tuple[str, str]] = [
     ('[audit]\nsyslog_host = "h"\nkey = "k"', "audit: certificate and key go together"),
     ("[audit]\nfile_megabytes = 0", "audit.file_megabytes: Input should be greater than 0"),
     ("[audit]\nspool_days = 0", "audit.spool_days: Input should be greater than 0"),
-    ("[[destination]]\nname = 'x'", "destination.0.ae_title: Field required"),
+    ("[[destination]]\nname = 'x'", "destination.0: needs ae_title, host and port (C-STORE), or"),
+    (WEB + "ae_title = 'X'", "destination.0: has either ae_title, host and port"),
+    (WEB + "port = 104", "destination.0: has either ae_title, host and port"),
+    (WEB + "port = 0", "destination.0.port: Input should be greater"),
+    (WEB + "commitment = true", "destination.0: commitment: there is no storage commitment over"),
+    (WEB + "tls = true", "destination.0: tls and server_name: a url says both; begin it with"),
+    (WEB + "server_name = 'x'", "destination.0: tls and server_name: a url says both"),
+    (WEB + "ca = 'ca.pem'", "destination.0: ca, certificate and key need a url that begins with"),
+    (WEB + "user = 'u'", "destination.0: user needs secret_file"),
+    (WEB + "user = 'u:pw@'\nsecret_file = 'f'", "destination.0: user: must not hold a colon"),
+    (DESTINATION.format("a") + "secret_file = 'f'", "user and secret_file are for url"),
+    (WEB.replace("pacs/", "u:pw@pacs/"), "destination.0.url: holds a user; give it as user"),
+    (WEB.replace("http:", "ftp:"), "destination.0.url: is no URL such as https://"),
+    (WEB.replace("//pacs", "//"), "destination.0.url: is no URL such as"),
+    (WEB.replace("pacs/", "pacs:port/"), "destination.0.url: is no URL such as"),
+    (WEB.replace("pacs/", "pacs:99999/"), "destination.0.url: is no URL such as"),
+    (WEB.replace("pacs/", "pa cs/"), "destination.0.url: is no URL such as"),
+    (WEB.replace("dicom-web", "dicom-web?x=1"), "destination.0.url: must end before '?' and '#'"),
     ("[tls]\ncertificate = 'a.pem'", "tls: certificate and key go together"),
     ("[tls]\nca = 'ca.pem'", "tls: ca needs certificate and key"),
     ("[tls]\nport = 0", "tls.port: Input should be greater"),
@@ -306,7 +326,7 @@ def test_the_environment_alone_suffices(monkeypatch: pytest.MonkeyPatch) -> None
         ("WETREAD_NODES__PORT", "1", "WETREAD_NODES__PORT: no such section"),
         ("WETREAD_NODE", "no json", 'environment: error parsing value for field "node"'),
         ("WETREAD_MODELS__FOLDERS", "/srv", "a section or list is given as JSON"),
-        ("WETREAD_DESTINATION", '[{"name": "x"}]', "WETREAD_DESTINATION: destination.0.ae_title"),
+        ("WETREAD_DESTINATION", '[{"name": "x"}]', "WETREAD_DESTINATION: destination.0: needs"),
         ("WETREAD_DESTINATION__0__PORT", "1", "environment: destination: "),
     ],
 )
@@ -343,13 +363,36 @@ def test_a_peer_is_a_destination_or_an_address(settings: Settings) -> None:
     assert by_name == destination_peer(settings, settings.destination[0])
     assert str(by_name) == "PACS@h:104"
     by_address = parse_peer(settings, "OTHER NODE@10.0.0.1:11112")
+    assert isinstance(by_address, Peer)
     assert (by_address.ae_title, by_address.host, by_address.port) == (
         "OTHER NODE",
         "10.0.0.1",
         11112,
     )
     assert by_address.calling_ae_title == "ME"
-    assert parse_peer(settings, "A@[::1]:104").host == "::1"
+    assert str(parse_peer(settings, "A@[::1]:104")) == "A@::1:104"
+
+
+def test_a_destination_may_be_a_url(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("open sesame\n")
+    settings = load(write(WEB.replace("web", "web/") + "user = 'u'\nsecret_file = 'secret'\n"))
+    (destination,) = settings.destination
+    assert destination.secret_file == str(tmp_path / "secret")
+    peer = parse_peer(settings, "a")
+    assert isinstance(peer, WebPeer)
+    assert str(peer) == "http://pacs/dicom-web"
+    assert "sesame" not in repr(peer) + settings.model_dump_json()
+    assert peer.tls is None
+    assert peer.credentials is not None
+    (tmp_path / "secret").unlink()
+    with pytest.raises(ConfigError, match="secret: cannot be read: No such file"):
+        parse_peer(settings, "a")
+
+
+def test_a_url_that_begins_with_https_is_secured() -> None:
+    (destination,) = load(write(WEB.replace("http:", "https:"))).destination
+    assert destination.secured
+    assert web_peer(destination).tls is not None
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from audit.events import Peer
 from tests.certificates import Authority
+from wetread.auditing import audited_peers
 from wetread.config import ConfigError, Destination, PeerSection, Settings, TlsSection
 from wetread.requesters import known_titles, requesters
 
@@ -62,3 +64,10 @@ def test_tls_of_a_peer_needs_where_to_call() -> None:
         PeerSection(name="ct1", ae_title="CT1", tls=True)
     with pytest.raises(ValidationError, match="server_name needs tls"):
         PeerSection(name="ct1", ae_title="CT1", host="10.0.0.2", server_name="ct1")
+
+
+def test_a_dicomweb_destination_reports_nothing_and_asks_for_nothing() -> None:
+    made = Settings(destination=[Destination(name="web", url="https://pacs/dicom-web")])
+    assert known_titles(made) == set()
+    assert requesters(made) == {}
+    assert audited_peers(made) == {"web": Peer(ae_title="", address="pacs")}

@@ -12,7 +12,7 @@ from sqlalchemy.engine import make_url
 
 from wetread import certificates
 from wetread.cli.output import ConfigOption, Exit, JsonOption, show_json
-from wetread.config import DEFAULT_FILE, Settings, find_file, load
+from wetread.config import DEFAULT_FILE, Destination, Settings, find_file, load
 from wetread.listeners import listeners
 from wetread.template import TEMPLATE
 from wetread.trails import audit_places
@@ -62,7 +62,7 @@ def check(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     for destination in settings.destination:
         kind = " (TLS)" if destination.tls else ""
         address = f"{destination.ae_title}@{destination.host}:{destination.port}{kind}"
-        typer.echo(f"results to {destination.name}: {address}")
+        typer.echo(f"results to {destination.name}: {destination.url or address}")
     if not settings.destination:
         typer.echo("results go nowhere: no [[destination]]")
     for place in audit_places(settings):
@@ -77,12 +77,26 @@ def _judge(settings: Settings) -> None:
             _warn(f"{files.key}: every user of this machine may read this private key")
     for file, end in certificates.expiring(judged, datetime.now(UTC)).items():
         _warn(f"{file}: expires on {end:%Y-%m-%d}")
+    for destination in settings.destination:
+        _judge_secret(destination)
     for name in _clear_passcodes(settings):
         _warn(f"peer {name}: its passcode can come by the plain port, where others can read it")
     if not audit_places(settings):
         _warn("no audit trail is kept: [audit] has neither file nor syslog_host")
     if not settings.peer:
         _warn(f"no [[peer]] is listed: everyone who calls {settings.node.ae_title} may send")
+
+
+def _judge_secret(destination: Destination) -> None:
+    from wetread.peers import web_peer
+
+    if not destination.secret_file:
+        return
+    web_peer(destination)
+    if certificates.readable_by_all(destination.secret_file):
+        _warn(f"{destination.secret_file}: every user of this machine may read this secret")
+    if not destination.secured:
+        _warn(f"destination {destination.name}: others can read its secret on the way (http)")
 
 
 def _clear_passcodes(settings: Settings) -> list[str]:

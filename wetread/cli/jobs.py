@@ -10,7 +10,7 @@ from audit.trail import Trail
 from db import jobs, outbox, stats
 from db.engine import Database
 from db.errors import IllegalMove
-from db.schema import JobState
+from db.schema import DeliveryState, JobState
 from wetread.cli.output import ConfigOption, JsonOption, show_fields, show_json, show_table
 from wetread.config import load
 from wetread.roles import open_database
@@ -41,6 +41,8 @@ _DELIVERY_COLUMNS = (
     "reason",
 )
 
+_OVER = (JobState.DONE, JobState.SKIPPED)
+
 JobId = Annotated[
     int, typer.Argument(min=1, max=2**31 - 1, help="The job's id, as 'wetread jobs list' shows it.")
 ]
@@ -52,6 +54,9 @@ def list_jobs(
     as_json: JsonOption = False,
     state: Annotated[JobState | None, typer.Option(help="Only jobs in this state.")] = None,
     study: Annotated[str | None, typer.Option(help="Only jobs of this Study Instance UID.")] = None,
+    delivery: Annotated[
+        DeliveryState | None, typer.Option(help="Only jobs with a delivery in this state.")
+    ] = None,
     limit: Annotated[
         int, typer.Option(min=1, max=10**6, help="At most this many, newest first.")
     ] = 1000,
@@ -59,7 +64,7 @@ def list_jobs(
     """List jobs, newest first; a study that no model could read says why."""
     database = open_database(load(config))
     with database.read() as connection:
-        rows = stats.jobs(connection, state=state, study_uid=study, limit=limit)
+        rows = stats.jobs(connection, state=state, study_uid=study, delivery=delivery, limit=limit)
     if as_json:
         show_json(rows)
     else:
@@ -95,24 +100,37 @@ def show_job(
 
 
 @app.command("retry")
-def retry_job(job_id: JobId, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+def retry_job(
+    job_id: JobId,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+    unchecked: Annotated[
+        bool,
+        typer.Option(
+            "--unchecked",
+            help="Deliver it without asking the destination whose study it has.",
+        ),
+    ] = False,
+) -> None:
     """Queue a dead or cancelled job again, or what of a done one is dead, refused or held."""
     settings = load(config)
     database = open_database(settings)
     with command_trail(settings) as trail:
-        row = _retry(database, job_id)
-        _audit(trail, "queued again", row)
+        row = _retry(database, job_id, unchecked=unchecked)
+        _audit(trail, "queued again" + (" without the patient check" if unchecked else ""), row)
     _tell(row["state"], job_id, as_json, row)
 
 
-def _retry(database: Database, job_id: int) -> dict[str, Any]:
+def _retry(database: Database, job_id: int, *, unchecked: bool) -> dict[str, Any]:
     with database.write() as connection:
         state = jobs.state_of(connection, job_id)
-        if state in (JobState.DONE, JobState.SKIPPED):
-            if outbox.retry(connection, job_id) == 0:
+        if state in _OVER:
+            if outbox.retry(connection, job_id, unchecked=unchecked) == 0:
                 raise IllegalMove(
                     f"job {job_id} is {state} and no delivery of it is dead, refused or held"
                 )
+        elif unchecked:
+            raise IllegalMove(f"job {job_id} is {state}: it has nothing to deliver unchecked yet")
         else:
             jobs.retry(connection, job_id)
         return stats.job(connection, job_id)
@@ -120,15 +138,23 @@ def _retry(database: Database, job_id: int) -> dict[str, Any]:
 
 @app.command("cancel")
 def cancel_job(job_id: JobId, config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """Cancel a queued or running job."""
+    """Cancel a queued or running job, or give up what of a done one is held."""
     settings = load(config)
     database = open_database(settings)
     with command_trail(settings) as trail:
-        with database.write() as connection:
-            jobs.cancel(connection, job_id)
-            row = stats.job(connection, job_id)
-        _audit(trail, "cancelled", row)
+        row = _cancel(database, job_id)
+        _audit(trail, "given up where it is held" if row["state"] in _OVER else "cancelled", row)
     _tell(row["state"], job_id, as_json, row)
+
+
+def _cancel(database: Database, job_id: int) -> dict[str, Any]:
+    with database.write() as connection:
+        state = jobs.state_of(connection, job_id)
+        if state not in _OVER:
+            jobs.cancel(connection, job_id)
+        elif outbox.give_up(connection, job_id) == 0:
+            raise IllegalMove(f"job {job_id} is {state} and no delivery of it is held")
+        return stats.job(connection, job_id)
 
 
 def _audit(trail: Trail, what: str, row: dict[str, Any]) -> None:

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from wetread.cli.output import ConfigOption, Exit, JsonOption, show_json, show_table
 from wetread.config import load
+
+if TYPE_CHECKING:
+    from delivery.associate import Peer
+    from delivery.dicomweb import WebPeer
+    from delivery.send import SendOutcome
 
 Target = Annotated[str, typer.Argument(help="Name of a destination, or AET@host:port.")]
 
@@ -22,20 +28,13 @@ def register(app: typer.Typer) -> None:
 
 
 def echo(target: Target, config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """Verify a peer with C-ECHO."""
-    from delivery.associate import NoAssociation
-    from delivery.send import echo as verify
+    """Verify a peer with C-ECHO; a DICOMweb destination by asking for a study that nobody has."""
+    from delivery.associate import Peer
     from wetread.peers import parse_peer
 
     peer = parse_peer(load(config), target)
     started = time.perf_counter()
-    reason = ""
-    try:
-        status = verify(peer)
-        if status != 0:
-            reason = "no answer" if status is None else f"status {status:04X}"
-    except NoAssociation as error:
-        reason = str(error)
+    reason = _verify(peer) if isinstance(peer, Peer) else _verify_web(peer)
     seconds = round(time.perf_counter() - started, 3)
     if as_json:
         row = {"peer": str(peer), "ok": not reason, "seconds": seconds, "reason": reason or None}
@@ -47,15 +46,35 @@ def echo(target: Target, config: ConfigOption = None, as_json: JsonOption = Fals
         raise typer.Exit(Exit.FAILED)
 
 
+def _verify(peer: Peer) -> str:
+    """Why a peer does not answer C-ECHO; empty if it does."""
+    from delivery.associate import NoAssociation
+    from delivery.send import echo as verify
+
+    try:
+        status = verify(peer)
+    except NoAssociation as error:
+        return str(error)
+    if status == 0:
+        return ""
+    return "no answer" if status is None else f"status {status:04X}"
+
+
+def _verify_web(peer: WebPeer) -> str:
+    from delivery.stow import verify
+
+    return verify(peer)
+
+
 def send(
     paths: Annotated[list[Path], typer.Argument(help="DICOM files, and folders with such.")],
     to: Annotated[str, typer.Option("--to", help="Name of a destination, or AET@host:port.")],
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Send files with C-STORE; fails if any was not stored."""
+    """Send files with C-STORE, to a DICOMweb destination STOW-RS; fails if any was not stored."""
     from delivery.associate import NoAssociation
-    from delivery.send import send as send_files
+    from delivery.destination import Away
     from wetread.peers import parse_peer
 
     peer = parse_peer(load(config), to)
@@ -69,9 +88,9 @@ def send(
                 "status": None if each.status is None else f"{each.status:04X}",
                 "reason": each.reason or None,
             }
-            for each in send_files(peer, paths)
+            for each in _sent(peer, paths)
         ]
-    except NoAssociation as error:
+    except (NoAssociation, Away) as error:
         sys.stderr.write(f"wetread: {error}\n")
         raise typer.Exit(Exit.FAILED) from error
     if as_json:
@@ -80,3 +99,14 @@ def send(
         show_table(rows, ("path", "ok", "status", "reason"), "no files")
     if not rows or not all(each["ok"] for each in rows):
         raise typer.Exit(Exit.FAILED)
+
+
+def _sent(peer: Peer | WebPeer, paths: Sequence[Path]) -> Iterator[SendOutcome]:
+    from delivery import send
+    from delivery.associate import Peer
+
+    if isinstance(peer, Peer):
+        return send.send(peer, paths)
+    from delivery import stow
+
+    return stow.send(peer, paths)

@@ -108,7 +108,8 @@ def _destination_line(place: dict[str, Any]) -> str:
     if place["waiting"]:
         line += f"; {place['waiting']} wait"
     if place["held"]:
-        line += f"; {place['held']} HELD: the patient may be another one, see 'wetread jobs list'"
+        line += f"; {place['held']} HELD: the patient may be another one, see 'wetread jobs list"
+        line += " --delivery held'"
     if place["uncommitted"]:
         line += f"; {place['uncommitted']} sent and not committed yet"
     return line
