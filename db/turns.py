@@ -33,6 +33,7 @@ class Connection(sqlite3.Connection):
         sqlite3.OperationalError
             Another has had it for too long, or the folder cannot be opened.
         """
+        until = time.monotonic() + self._timeout
         try:
             # The folder, as closing the database's file would release SQLite's locks.
             descriptor = os.open(self._folder, os.O_RDONLY)
@@ -40,12 +41,11 @@ class Connection(sqlite3.Connection):
             raise sqlite3.OperationalError(f"{error.strerror}: {self._folder}") from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-            self._begin_as_next()
+            self._begin_as_next(until)
         finally:
             os.close(descriptor)
 
-    def _begin_as_next(self) -> None:
-        until = time.monotonic() + self._timeout
+    def _begin_as_next(self, until: float) -> None:
         self.execute("PRAGMA busy_timeout=0")
         try:
             while True:
