@@ -18,6 +18,7 @@ from sqlalchemy import (
     Update,
     and_,
     bindparam,
+    case,
     cast,
     exists,
     func,
@@ -36,6 +37,7 @@ QUEUED: ColumnElement[bool] = Job.state == literal_column(f"'{JobState.QUEUED}'"
 RUNNING: ColumnElement[bool] = Job.state == literal_column(f"'{JobState.RUNNING}'")
 
 _MODEL = bindparam("model", type_=String)
+_URGENCY = bindparam("urgency", type_=Integer)
 _MOST_ATTEMPTS = bindparam("most", type_=Integer)
 _ONE: ColumnElement[int] = literal_column("1")  # the same, lest it sorts all to be ready for many
 _LOCK = 0x77746A6F  # "wtjo": PostgreSQL advisory locks of models whose running jobs are counted
@@ -116,7 +118,7 @@ def finish(dialect: str) -> Executable:
             state=JobState.DONE,
             finished_at=moment(dialect),
             reason=bindparam("why", type_=String),
-            priority=func.coalesce(bindparam("urgency", type_=Integer), Job.priority),
+            priority=case((Job.priority < _URGENCY, _URGENCY), else_=Job.priority),
             traceback=null(),
             lease_owner=null(),
             lease_until=null(),

@@ -277,7 +277,7 @@ def finish(
     connection, claim
         The transaction and the job.
     priority
-        What the reading found out about how urgent the study is; None leaves it as it was. The
+        What the reading found out about how urgent the study is; it may only raise it. The
         deliveries that ``outbox.post`` makes have the job's.
     reason
         Why a destination gets nothing; None if all get their results.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import structlog
 from pydicom import Dataset
@@ -45,6 +45,8 @@ class Intake:
         Says why a study was not processed.
     retry
         What happens after an error that nobody foresaw.
+    urgent_callers
+        AE titles of those whose studies are urgent.
     """
 
     def __init__(
@@ -54,12 +56,14 @@ class Intake:
         packages: Mapping[ModelRef, Package],
         notices: Notices,
         retry: RetryPolicy,
+        urgent_callers: Collection[str] = (),
     ) -> None:
         self._database = database
         self._archive = archive
         self._packages = packages
         self._notices = notices
         self._retry = retry
+        self._urgent_callers = urgent_callers
         self._failures = Counter[str]()  # by study; a process that starts again counts again
 
     def route(self, due: DueStudy) -> bool:
@@ -174,7 +178,8 @@ class Intake:
                 if routed.fitting:
                     fitting = [by_uid[uid] for uid in routed.fitting]
                     left = to_record([*routed.passed_over, *lost])
-                    jobs.enqueue(connection, due.study_uid, ref, fitting, not_assessed=left)
+                    priority = self._priority(fitting)
+                    jobs.enqueue(connection, due.study_uid, ref, fitting, priority, left)
                 else:
                     why = "; ".join(reasons[ref])
                     skipped.append(
@@ -184,6 +189,10 @@ class Intake:
             if said_now:
                 outbox.post(connection, said_now[0], post.results, post.letters)
         return True
+
+    def _priority(self, instances: Sequence[StoredInstance]) -> int:
+        urgent = any(each.calling_ae in self._urgent_callers for each in instances)
+        return jobs.URGENT if urgent else jobs.ROUTINE
 
 
 def _not_here(lost: int, purged: int) -> tuple[NotAssessed, ...]:

@@ -68,6 +68,8 @@ class WorkerSettings:
     batch
         How many jobs of a model are read together; 0 for its own batch on a GPU, and for one on
         the CPU, where more would be no faster.
+    urgent_callers
+        AE titles of those whose studies are urgent, whatever is seen in them.
     """
 
     owner: str
@@ -76,6 +78,7 @@ class WorkerSettings:
     retry: RetryPolicy
     limits: Mapping[str, int] = field(default_factory=dict)
     batch: int = 0
+    urgent_callers: frozenset[str] = frozenset()
 
 
 class Worker:
@@ -116,7 +119,9 @@ class Worker:
         )
         self._notices = Notices(database, archive, settings.profiles)
         by_ref = {ref: model.package for ref, model in self._models.items()}
-        self._intake = Intake(database, archive, by_ref, self._notices, settings.retry)
+        self._intake = Intake(
+            database, archive, by_ref, self._notices, settings.retry, settings.urgent_callers
+        )
         self._opener = Opener(
             self._claimer, database, archive, self._models, settings.lease_seconds
         )

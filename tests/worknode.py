@@ -42,6 +42,7 @@ class Node:
         archive: Archive | None = None,
         lease: float = 30.0,
         batch: int = 0,
+        urgent_callers: frozenset[str] = frozenset(),
         profiles: tuple[Profile, ...] = (Profile(destination="pacs"),),
     ) -> Worker:
         """A worker with the tiny model, or with the given one or ones."""
@@ -49,17 +50,22 @@ class Node:
         if package is None and not packages and not tiny.exists():
             write_package(tiny.parent)
         settings = WorkerSettings(
-            owner=owner, profiles=profiles, lease_seconds=lease, retry=TWICE, batch=batch
+            owner=owner,
+            profiles=profiles,
+            lease_seconds=lease,
+            retry=TWICE,
+            batch=batch,
+            urgent_callers=urgent_callers,
         )
         read = [read_package(each) for each in packages or [package or tiny]]
         return Worker(settings, self.database, archive or self.archive, read)
 
-    def receive(self, *datasets: Dataset) -> None:
+    def receive(self, *datasets: Dataset, caller: str = "CONSOLE") -> None:
         """Store images as the receiver does; their study is due at once."""
         for each in datasets:
-            self.receive_file(each, as_file(each))
+            self.receive_file(each, as_file(each), caller)
 
-    def receive_file(self, header: Dataset, content: bytes | None) -> None:
+    def receive_file(self, header: Dataset, content: bytes | None, caller: str = "CONSOLE") -> None:
         """Record an instance whose file is these bytes, or is missing."""
         study, uid = str(header.StudyInstanceUID), str(header.SOPInstanceUID)
         path = self.archive.instance_path(study, uid)
@@ -76,7 +82,7 @@ class Node:
             size=len(content or b""),
             digest=hashlib.sha256(content or b"").hexdigest(),
             path=path,
-            calling_ae="CONSOLE",
+            calling_ae=caller,
         )
         with self.database.write() as connection:
             studies.record(connection, instance, 0.0)

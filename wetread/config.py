@@ -112,6 +112,7 @@ class PeerSection(_Section):
     object_megabytes: float = Field(default=0, ge=0, le=1_000_000)
     megabytes_per_second: float = Field(default=0, ge=0, le=1_000_000)
     associations: int = Field(default=0, ge=0, le=1000)
+    urgent: bool = False
     host: str = ""
     port: Port = 104
     tls: bool = False

@@ -107,6 +107,7 @@ def work(settings: Settings, stop: threading.Event, _trail: Trail = NO_TRAIL) ->
             ),
             limits=settings.models.concurrency,
             batch=settings.worker.batch,
+            urgent_callers=frozenset(each.ae_title for each in settings.peer if each.urgent),
         ),
         open_database(settings),
         Archive(settings.node.data_dir),

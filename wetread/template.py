@@ -32,6 +32,7 @@ require = true                    # there is no plain port then; false: both
 # object_megabytes = 0            # larger data sets are refused; 0: any size
 # megabytes_per_second = 0        # it is slowed down to this; 0: as fast as it goes
 # associations = 0                # how many at once; 0: as many as are taken at all
+# urgent = false                  # true: its studies are read first, and their results sent first
 # host = ""                       # where it listens for reports of storage commitment, if it does;
 # port = 104                      # see docs/commitment.md
 # tls = false                     # true: reports go encrypted, with the files of [tls]

@@ -243,6 +243,21 @@ def test_skip_leaves_a_reason_and_is_never_claimed(database: Database) -> None:
     assert job["finished_at"] is not None
 
 
+@pytest.mark.parametrize(
+    ("queued", "read", "then"),
+    [(0, None, 0), (0, jobs.URGENT, 10), (10, jobs.UNDECIDED, 10), (10, None, 10)],
+)
+def test_a_reading_can_only_make_a_job_more_urgent(
+    database: Database, queued: int, read: int | None, then: int
+) -> None:
+    job_id = queue(database, priority=queued)
+    work = claimed(database)
+    with database.write() as connection:
+        jobs.finish(connection, work, read)
+    with database.read() as connection:
+        assert stats.job(connection, job_id)["priority"] == then
+
+
 def test_finish_posts_results_in_the_same_transaction(database: Database) -> None:
     job_id = queue(database)
     work = claimed(database)

@@ -14,7 +14,7 @@ from sqlalchemy import select, update
 from db import jobs, stats, studies
 from db.archive import Archive
 from db.engine import Database
-from db.schema import Job
+from db.schema import Delivery, Job
 from inference.addressing import Profile
 from inference.errors import ManifestError
 from tests.dicomfiles import PATIENT, PATIENT_ID, STUDY, as_file, image
@@ -119,6 +119,19 @@ def test_studies_are_read_one_by_one_and_each_has_its_own_job(node: Node) -> Non
         (job,) = node.jobs(f"{STUDY}.{number}")
         assert job["state"] == "done"
         assert all(each.StudyInstanceUID == f"{STUDY}.{number}" for each in node.results(job))
+
+
+def test_a_study_of_an_urgent_peer_goes_first(node: Node) -> None:
+    node.receive(image(study=f"{STUDY}.1"))
+    node.receive(image(study=f"{STUDY}.2"), caller="EMERGENCY")
+    worker = node.worker(urgent_callers=frozenset({"EMERGENCY"}))
+    worker.route_due()
+    worker.work_once()
+    ((waiting,), (done,)) = node.jobs(f"{STUDY}.1"), node.jobs(f"{STUDY}.2")
+    assert (waiting["state"], waiting["priority"]) == ("queued", jobs.ROUTINE)
+    assert (done["state"], done["priority"]) == ("done", jobs.URGENT)
+    with node.database.read() as connection:
+        assert set(connection.execute(select(Delivery.priority)).scalars()) == {jobs.URGENT}
 
 
 @ON_SQLITE
