@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 
-from db import jobs
+from db import dispatch
+from db.dispatch import NO_BATCHES, NO_LIMITS, Stranded
 from db.engine import Database
-from db.jobs import NO_BATCHES, NO_LIMITS, Claim, ModelRef, Stranded
+from db.jobs import Claim, ModelRef
 from db.retry import RetryPolicy
 
 _LOOK_SECONDS = 1.0  # between two looks for leases that ran out
@@ -30,7 +31,7 @@ class Claimer:
     retry
         How often a job is tried.
     limits, batches
-        See ``db.jobs.claim``.
+        See ``db.dispatch.claim``.
     """
 
     def __init__(
@@ -63,14 +64,14 @@ class Claimer:
         if time.monotonic() < self._looks_at:
             return []
         with self._database.read() as connection:
-            stranded = jobs.stranded(connection, self._retry)
+            stranded = dispatch.stranded(connection, self._retry)
         with self._database.write_hastily() as connection:
-            jobs.reclaim(connection, self._retry)
+            dispatch.reclaim(connection, self._retry)
         self._looks_at = time.monotonic() + _LOOK_SECONDS
         return stranded
 
     def claim(self, *, untried: bool = False) -> list[Claim]:
-        """Take the next job and what may be read with it; see ``db.jobs.claim``.
+        """Take the next job and what may be read with it; see ``db.dispatch.claim``.
 
         An idle worker only looks, and so holds up nobody who writes. A claim that a power cut
         undoes leaves its job queued, and whoever had it can record nothing: no need to wait for
@@ -78,10 +79,10 @@ class Claimer:
         """
         if not self._busy:
             with self._database.read() as connection:
-                if not jobs.claimable(connection, self._models, self._limits):
+                if not dispatch.claimable(connection, self._models, self._limits):
                     return []
         with self._database.write_hastily() as connection:
-            claims = jobs.claim(
+            claims = dispatch.claim(
                 connection,
                 self._owner,
                 self._models,

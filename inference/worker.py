@@ -14,12 +14,13 @@ import structlog
 from pydicom import Dataset
 from sqlalchemy import Connection
 
-from db import jobs, outbox, studies, superseding
+from db import dispatch, jobs, outbox, studies, superseding
 from db.archive import Archive
 from db.claimer import Claimer
+from db.dispatch import Stranded
 from db.engine import Database
 from db.errors import LeaseLost, Overtaken, trace, where
-from db.jobs import Claim, ModelRef, Stranded
+from db.jobs import Claim, ModelRef
 from db.outbox import Letter, StoredResult
 from db.retry import RetryPolicy
 from db.superseding import Predecessor
@@ -302,11 +303,11 @@ class Worker:
 
     def _bury(self, job: Stranded) -> None:
         """Give up a job that cost a worker with each attempt."""
-        reason = Reason(jobs.LEASE_LOST)
+        reason = Reason(dispatch.LEASE_LOST)
         post = self._notice(job.study_uid, job.model, reason)
         try:
             with self._database.write() as connection:
-                jobs.bury(connection, job)
+                dispatch.bury(connection, job)
                 outbox.post(connection, job.job_id, post.results, post.letters)
         except LeaseLost:
             return  # another worker was faster

@@ -23,7 +23,7 @@ from pynetdicom import AE, evt
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 from sqlalchemy import select
 
-from db import jobs, outbox, stats, studies
+from db import dispatch, jobs, outbox, stats, studies
 from db.archive import Archive
 from db.engine import Database
 from db.jobs import ModelRef
@@ -147,7 +147,7 @@ def finished_job(
     with database.write() as connection:
         studies.record(connection, source, 0)
         jobs.enqueue(connection, study_uid, model, [source])
-        (work,) = jobs.claim(connection, "w", [model], 30)
+        (work,) = dispatch.claim(connection, "w", [model], 30)
     results = [_stored(archive, work.job_id, *each) for each in objects]
     with database.write() as connection:
         jobs.finish(connection, work, priority)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from db import holds, jobs, outbox, stats, studies
+from db import dispatch, holds, jobs, outbox, stats, studies
 from db.engine import Database
 from db.errors import IllegalMove, LeaseLost, NotFound
 from db.jobs import ModelRef
@@ -56,8 +56,8 @@ def queue(database: Database, study: str = "1.2.3", priority: int = 0) -> int:
 
 def claim(database: Database, owner: str = "w1", lease: float = 30.0) -> jobs.Claim | None:
     with database.write() as connection:
-        jobs.reclaim(connection, RETRY)
-        return next(iter(jobs.claim(connection, owner, [MODEL], lease)), None)
+        dispatch.reclaim(connection, RETRY)
+        return next(iter(dispatch.claim(connection, owner, [MODEL], lease)), None)
 
 
 def claimed(database: Database, owner: str = "w1", lease: float = 30.0) -> jobs.Claim:
@@ -286,7 +286,7 @@ def test_failure_retries_with_a_cap(database: Database) -> None:
     job_id = queue(database)
     for expected in (JobState.QUEUED, JobState.QUEUED, JobState.DEAD):
         with database.write() as connection:
-            (work,) = jobs.claim(connection, "w1", [MODEL], 30)
+            (work,) = dispatch.claim(connection, "w1", [MODEL], 30)
             assert jobs.fail(connection, work, "out of memory", RETRY) is expected
     assert state(database, job_id) is JobState.DEAD
     with database.write() as connection:
@@ -298,7 +298,7 @@ def test_backoff_delays_the_next_claim(database: Database) -> None:
     queue(database)
     slow = RetryPolicy(attempts=3, first_seconds=60, longest_seconds=60)
     with database.write() as connection:
-        (work,) = jobs.claim(connection, "w1", [MODEL], 30)
+        (work,) = dispatch.claim(connection, "w1", [MODEL], 30)
         jobs.fail(connection, work, "busy", slow)
     assert claim(database) is None
 
@@ -306,7 +306,7 @@ def test_backoff_delays_the_next_claim(database: Database) -> None:
 def test_an_error_no_retry_can_mend_is_dead_at_once(database: Database) -> None:
     job_id = queue(database)
     with database.write() as connection:
-        (work,) = jobs.claim(connection, "w1", [MODEL], 30)
+        (work,) = dispatch.claim(connection, "w1", [MODEL], 30)
         assert jobs.fail(connection, work, "no pixels", None) is JobState.DEAD
     assert state(database, job_id) is JobState.DEAD
 
@@ -337,11 +337,11 @@ def test_leases_lost_too_often_end_in_dead(database: Database) -> None:
         time.sleep(0.01)
     assert claim(database) is None
     with database.write() as connection:
-        (lost,) = jobs.stranded(connection, RETRY)
-        jobs.bury(connection, lost)
+        (lost,) = dispatch.stranded(connection, RETRY)
+        dispatch.bury(connection, lost)
     assert state(database, job_id) is JobState.DEAD
     with pytest.raises(LeaseLost), database.write() as connection:
-        jobs.bury(connection, lost)
+        dispatch.bury(connection, lost)
 
 
 def test_a_job_whose_worker_comes_back_in_time_is_not_buried(database: Database) -> None:
@@ -349,11 +349,11 @@ def test_a_job_whose_worker_comes_back_in_time_is_not_buried(database: Database)
     once = RetryPolicy(attempts=1, first_seconds=0.0, longest_seconds=0.0)
     work = claimed(database, lease=-1.0)
     with database.read() as connection:
-        (lost,) = jobs.stranded(connection, once)
+        (lost,) = dispatch.stranded(connection, once)
     with database.write() as connection:
         jobs.renew(connection, work, 30)
     with pytest.raises(LeaseLost), database.write() as connection:
-        jobs.bury(connection, lost)
+        dispatch.bury(connection, lost)
 
 
 def test_of_workers_that_bury_a_job_at_once_one_posts_its_notice(database: Database) -> None:
@@ -368,10 +368,10 @@ def test_of_workers_that_bury_a_job_at_once_one_posts_its_notice(database: Datab
 
     def bury() -> None:
         with database.read() as connection:
-            (lost,) = jobs.stranded(connection, once)
+            (lost,) = dispatch.stranded(connection, once)
         barrier.wait()
         with suppress(LeaseLost), database.write() as connection:
-            jobs.bury(connection, lost)
+            dispatch.bury(connection, lost)
             outbox.post(connection, job_id, [notice], letters("pacs", [notice]))
             buried.append(lost.job_id)
 
@@ -458,8 +458,8 @@ def test_two_receivers_record_the_same_new_study_at_once(database: Database) -> 
 def test_a_job_waits_for_a_worker_that_has_its_model(database: Database) -> None:
     queue(database)
     with database.write() as connection:
-        assert jobs.claim(connection, "w1", [ModelRef(MODEL.name, "2")], 30) == []
-        assert jobs.claim(connection, "w1", [], 30) == []
+        assert dispatch.claim(connection, "w1", [ModelRef(MODEL.name, "2")], 30) == []
+        assert dispatch.claim(connection, "w1", [], 30) == []
     assert claim(database) is not None
 
 
@@ -477,7 +477,7 @@ def test_a_routine_job_that_waited_too_long_goes_before_an_urgent_one(database: 
             got = [
                 each
                 for _ in range(2)
-                for each in jobs.claim(connection, "w", [MODEL], 30, overdue_first=True)
+                for each in dispatch.claim(connection, "w", [MODEL], 30, overdue_first=True)
             ]
             assert [each.job_id for each in got] == [first, second]
             for each in got:
@@ -492,7 +492,7 @@ def test_of_several_models_the_most_urgent_then_oldest_job_is_taken(database: Da
     with database.write() as connection:
         jobs.enqueue(connection, "1.2", other, [instance(study="1.2")])
         urgent = jobs.enqueue(connection, "1.1", other, [instance(study="1.1")], jobs.URGENT)
-        got = [jobs.claim(connection, "w", [other, MODEL], 30) for _ in range(4)]
+        got = [dispatch.claim(connection, "w", [other, MODEL], 30) for _ in range(4)]
     assert [[each.model for each in claims] for claims in got] == [[other], [MODEL], [other], []]
     assert got[0][0].job_id == urgent
     assert got[1][0].job_id == first
@@ -512,13 +512,13 @@ def test_of_a_paused_model_nothing_is_claimed(database: Database, held: str) -> 
         jobs.finish(connection, work)  # what is being read goes on
     job_id = queue(database, "1.1")
     with database.read() as connection:
-        assert not jobs.claimable(connection, [MODEL])
+        assert not dispatch.claimable(connection, [MODEL])
     assert claim(database) is None
     with database.write() as connection:
         assert holds.resume(connection, held)
         assert not holds.resume(connection, held)
     with database.read() as connection:
-        assert jobs.claimable(connection, [MODEL])
+        assert dispatch.claimable(connection, [MODEL])
     assert claimed(database).job_id == job_id
 
 
@@ -532,7 +532,7 @@ def test_no_more_jobs_of_a_model_run_than_it_may_have(database: Database) -> Non
         barrier.wait()
         for _ in range(2):
             with database.write() as connection:
-                running.extend(jobs.claim(connection, owner, [MODEL], 30, limits))
+                running.extend(dispatch.claim(connection, owner, [MODEL], 30, limits))
 
     threads = [threading.Thread(target=work, args=(f"w{n}",)) for n in range(6)]
     for thread in threads:
@@ -541,22 +541,22 @@ def test_no_more_jobs_of_a_model_run_than_it_may_have(database: Database) -> Non
         thread.join()
     assert len(running) == 2
     with database.read() as connection:
-        assert not jobs.claimable(connection, [MODEL], limits)
-        assert jobs.claimable(connection, [MODEL], {"another": 1})
+        assert not dispatch.claimable(connection, [MODEL], limits)
+        assert dispatch.claimable(connection, [MODEL], {"another": 1})
     with database.write() as connection:
         jobs.finish(connection, running[0])
-        assert jobs.claim(connection, "w", [MODEL], 30, limits)
+        assert dispatch.claim(connection, "w", [MODEL], 30, limits)
 
 
 def claim_some(
     database: Database,
     most: int,
-    limits: Mapping[str, int] = jobs.NO_LIMITS,
+    limits: Mapping[str, int] = dispatch.NO_LIMITS,
     *,
     overdue: bool = False,
 ) -> list[int]:
     with database.write() as connection:
-        claims = jobs.claim(
+        claims = dispatch.claim(
             connection, "w", [MODEL], 30, limits, batches={MODEL: most}, overdue_first=overdue
         )
         return [each.job_id for each in claims]
@@ -568,7 +568,7 @@ def test_jobs_of_one_model_are_claimed_together_in_their_order(database: Databas
     other = ModelRef("head-ct", "1")
     with database.write() as connection:
         jobs.enqueue(connection, "1.1", other, [instance(study="1.1")])
-        claims = jobs.claim(connection, "w", [other, MODEL], 30, batches={MODEL: 3, other: 3})
+        claims = dispatch.claim(connection, "w", [other, MODEL], 30, batches={MODEL: 3, other: 3})
     assert [each.job_id for each in claims] == [ids[3], ids[0], ids[1]]
     assert {each.model for each in claims} == {MODEL}
     assert {each.attempt for each in claims} == {1}

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from db import jobs, outbox, overview, stats, studies
+from db import dispatch, jobs, outbox, overview, stats, studies
 from db.engine import Database
 from db.errors import LeaseLost, NotFound
 from db.jobs import ModelRef
@@ -30,7 +30,7 @@ def job_id(database: Database) -> int:
     with database.write() as connection:
         studies.record(connection, instance, 0)
         jobs.enqueue(connection, "1.2.3", ModelRef("m", "1"), [instance])
-        (work,) = jobs.claim(connection, "w", [ModelRef("m", "1")], 30)
+        (work,) = dispatch.claim(connection, "w", [ModelRef("m", "1")], 30)
         jobs.finish(connection, work)
         results = [result("sr", 0), result("sr", 1), result("sc", 0)]
         outbox.post(connection, work.job_id, results, letters("pacs", results))
@@ -227,7 +227,7 @@ def test_deliveries_of_an_urgent_job_are_claimed_before_older_ones(
     with database.write() as connection:
         studies.record(connection, instance, 0)
         jobs.enqueue(connection, "9.2.3", ModelRef("m", "1"), [instance])
-        (work,) = jobs.claim(connection, "w", [ModelRef("m", "1")], 30)
+        (work,) = dispatch.claim(connection, "w", [ModelRef("m", "1")], 30)
         jobs.finish(connection, work, jobs.URGENT)
         results = [result("sr", 0)]
         outbox.post(connection, work.job_id, results, letters("pacs", results))

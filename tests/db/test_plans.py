@@ -18,6 +18,7 @@ from bench.full_table import fill
 from db import (
     commitment,
     confirmation,
+    dispatch,
     jobs,
     migrate,
     outbox,
@@ -138,13 +139,13 @@ def retention_page(rule: Rule, connection: Connection, _study: str) -> object:
 
 def claim_of_one(connection: Connection) -> Claim:
     connection.execute(text("update job set state = 'queued' where id = 1"))
-    (claimed,) = jobs.claim(connection, "w", [MODEL], 30.0)
+    (claimed,) = dispatch.claim(connection, "w", [MODEL], 30.0)
     return claimed
 
 
 def claim_of_batch(connection: Connection) -> None:
     connection.execute(text("update job set state = 'queued', attempts = 0 where id < 9"))
-    claims = jobs.claim(connection, "w", [MODEL], 30.0, {"chest": 7}, batches={MODEL: 8})
+    claims = dispatch.claim(connection, "w", [MODEL], 30.0, {"chest": 7}, batches={MODEL: 8})
     assert len(claims) == 7
 
 
@@ -159,16 +160,16 @@ WORKER: dict[str, Ask] = {
     "next-due": lambda connection, _: studies.seconds_to_next(connection),
     "take": lambda connection, study: studies.take(connection, DueStudy(study, 1.0), 4),
     "instances": lambda connection, study: studies.instances(connection, study),
-    "claimable": lambda connection, _: jobs.claimable(connection, [MODEL]),
-    "claim": lambda connection, _: jobs.claim(connection, "w", [MODEL], 30.0),
-    "claim-of-two": lambda connection, _: jobs.claim(connection, "w", [MODEL, OTHER], 30.0),
-    "claim-limited": lambda connection, _: jobs.claim(
+    "claimable": lambda connection, _: dispatch.claimable(connection, [MODEL]),
+    "claim": lambda connection, _: dispatch.claim(connection, "w", [MODEL], 30.0),
+    "claim-of-two": lambda connection, _: dispatch.claim(connection, "w", [MODEL, OTHER], 30.0),
+    "claim-limited": lambda connection, _: dispatch.claim(
         connection, "w", [MODEL], 30.0, {"chest": 1}, overdue_first=True
     ),
     "claim-batch": lambda connection, _: claim_of_batch(connection),
     "finish": lambda connection, _: jobs.finish(connection, claim_of_one(connection)),
-    "stranded-jobs": lambda connection, _: jobs.stranded(connection, RETRY),
-    "reclaim": lambda connection, _: jobs.reclaim(connection, RETRY),
+    "stranded-jobs": lambda connection, _: dispatch.stranded(connection, RETRY),
+    "reclaim": lambda connection, _: dispatch.reclaim(connection, RETRY),
     "inputs": lambda connection, _: jobs.inputs(connection, 1),
     "own": lambda connection, study: outbox.own_instance(connection, study),
     "posted": lambda connection, _: outbox.posted(connection, LETTER),
@@ -211,7 +212,7 @@ def test_a_claim_neither_sorts_nor_reads_jobs_that_are_done(
 ) -> None:
     def ask(connection: Connection, _study: str) -> None:
         connection.execute(text("update job set state = 'queued', attempts = 0 where id < 1000"))
-        claims = jobs.claim(
+        claims = dispatch.claim(
             connection, "w", [MODEL], 30.0, {MODEL.name: 9}, batches={MODEL: 8},
             overdue_first=overdue,
         )  # fmt: skip

@@ -15,7 +15,7 @@ import pytest
 import structlog
 from sqlalchemy import text, update
 
-from db import commitment, jobs, outbox, stats, studies
+from db import commitment, dispatch, jobs, outbox, stats, studies
 from db.archive import Archive
 from db.commitment import Asked, Claimed, Reference
 from db.commitment_stats import listed
@@ -80,7 +80,7 @@ class Store:
             jobs.enqueue(connection, study, MODEL, studies.instances(connection, study))
             if not claimed:
                 return None
-            (claim,) = jobs.claim(connection, "worker", [MODEL], 30.0)
+            (claim,) = dispatch.claim(connection, "worker", [MODEL], 30.0)
         return claim
 
     def done(self, study: str) -> int:

@@ -13,7 +13,7 @@ from pydicom.uid import BasicTextSRStorage, ComprehensiveSRStorage
 from sqlalchemy import text, update
 from sqlalchemy.exc import SQLAlchemyError
 
-from db import jobs, outbox
+from db import dispatch, jobs, outbox
 from db.engine import Database
 from db.outbox import Parcel
 from db.retention import Rule, take_out
@@ -265,8 +265,8 @@ def _claim_in_vain(node: Node) -> None:
     """Use up a job's attempts, as workers do that die of it."""
     for _ in range(POLICY.attempts):
         with node.database.write() as connection:
-            jobs.reclaim(connection, POLICY)
-            assert jobs.claim(connection, "gone", [jobs.ModelRef("tiny", "1.0")], -1.0)
+            dispatch.reclaim(connection, POLICY)
+            assert dispatch.claim(connection, "gone", [jobs.ModelRef("tiny", "1.0")], -1.0)
 
 
 def test_a_job_whose_worker_never_came_back_sends_a_notice(node: Node) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from pydicom.uid import EnhancedSRStorage
 
-from db import jobs, outbox, studies
+from db import dispatch, jobs, outbox, studies
 from db.engine import Database
 from db.jobs import ModelRef
 from db.outbox import StoredResult
@@ -105,7 +105,7 @@ def add_study(database: Database, number: int = 1) -> str:
 
 def claim(database: Database) -> jobs.Claim:
     with database.write() as connection:
-        (claimed,) = jobs.claim(connection, "w", [MODEL], 30)
+        (claimed,) = dispatch.claim(connection, "w", [MODEL], 30)
     return claimed
 
 

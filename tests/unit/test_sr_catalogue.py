@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from db.jobs import LEASE_LOST
+from db.dispatch import LEASE_LOST
 from inference.package import find_packages
 from sr.catalogue import FOLDER, Catalogue, CatalogueError, catalogue
 from sr.findings import NotAssessed, Urgency
