@@ -146,7 +146,8 @@ class Courier:
         """Send parcels, and add to ``recorded`` what became of them."""
         for number, parcel in enumerate(parcels):
             if stop.is_set():
-                self._give_back(parcels[number:])
+                with self._database.write() as connection:
+                    _give_back(connection, parcels[number:])
                 return
             try:
                 outcome = line.deliver(parcel)
@@ -204,8 +205,8 @@ class Courier:
 
     def _put_off(self, name: str, parcels: Sequence[Parcel], reason: str) -> None:
         """The destination is away: nothing is wrong with the parcels, and they wait."""
-        self._give_back(parcels, reason)
         with self._database.write() as connection:
+            _give_back(connection, parcels, reason)
             news = outage.begin(connection, name, reason)
         if news:
             _log.warning("destination.away", destination=name, reason=reason)
@@ -216,8 +217,10 @@ class Courier:
         if seconds is not None:
             _log.info("destination.back", destination=name, away_seconds=round(seconds, 1))
 
-    def _give_back(self, parcels: Sequence[Parcel], reason: str | None = None) -> None:
-        with self._database.write() as connection:
-            for parcel in parcels:
-                with suppress(LeaseLost):
-                    outbox.give_back(connection, parcel, reason)
+
+def _give_back(
+    connection: Connection, parcels: Sequence[Parcel], reason: str | None = None
+) -> None:
+    for parcel in parcels:
+        with suppress(LeaseLost):
+            outbox.give_back(connection, parcel, reason)
