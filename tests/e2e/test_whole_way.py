@@ -13,7 +13,6 @@ from pydicom.uid import (
     BasicTextSRStorage,
     Comprehensive3DSRStorage,
     SecondaryCaptureImageStorage,
-    generate_uid,
 )
 
 from tests.postgres import PostgresServer
@@ -188,37 +187,3 @@ def test_the_same_on_postgresql(orthanc: Orthanc, postgres: PostgresServer, tmp_
     assert [each["state"] for each in jobs] == ["done", "done"]
     assert len(orthanc.datasets()) == 6
     assert not list((tmp_path / "node").rglob("*.db"))
-
-
-@pytest.mark.parametrize("role", ["receive", "work", "deliver"])
-def test_kill_9_of_any_role_loses_nothing_and_doubles_nothing(
-    node: Node, orthanc: Orthanc, tmp_path: Path, role: str
-) -> None:
-    """Twenty studies on their way, and one role killed three times.
-
-    As a console does, the sender repeats what was not answered with Success.
-    """
-    template = dcmread(write_study(tmp_path / "template", seed=5, rows=500)[0])
-    studies = []
-    for number in range(20):
-        folder = tmp_path / f"study{number}"
-        folder.mkdir()
-        template.StudyInstanceUID = generate_uid()
-        template.SeriesInstanceUID = generate_uid()
-        template.SOPInstanceUID = template.file_meta.MediaStorageSOPInstanceUID = generate_uid()
-        template.save_as(folder / "image.dcm")
-        studies.append(folder / "image.dcm")
-    for number, path in enumerate(studies):
-        if number in (4, 9, 14):
-            node.kill_role(role)
-        for _ in range(200):
-            if node.send(path).returncode == 0:
-                break
-        else:
-            pytest.fail("the receiver did not come back")
-    jobs = node.wait_for_jobs(studies=20, seconds=120)
-    assert [each["state"] for each in jobs] == ["done"] * 20
-    assert len(node.events("role.died")) == 3
-    per_study = Counter(each.StudyInstanceUID for each in orthanc.datasets())
-    assert len(per_study) == 20
-    assert set(per_study.values()) == {3}
