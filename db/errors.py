@@ -38,7 +38,7 @@ class LeaseLost(StoreError):
 
 
 class Overtaken(StoreError):
-    """An earlier report was sent after the one that replaces it had been built."""
+    """An earlier report went out, or came back, after the one that replaces it had been built."""
 
 
 class InvalidUID(StoreError):

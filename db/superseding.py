@@ -102,7 +102,8 @@ def withdraw(
     Raises
     ------
     Overtaken
-        A report that is not named may be at a destination by now; roll back, and name it.
+        A report that is not named may be at a destination by now, or one that is named surely is
+        not, for it could not be sent; roll back, and name those that are to be named.
     """
     wanted = {(each.destination, uid) for each in letters for uid in each.forms}
     # Locked, sent or not, so that no courier moves one before this transaction ends.
@@ -125,8 +126,10 @@ def withdraw(
             reason=f"superseded by job {claim.job_id}, which read further images of this study",
         )
     )
-    if not set(predecessors(connection, claim, kinds)) <= set(named):
-        raise Overtaken(f"a report that job {claim.job_id} replaces has been sent meanwhile")
+    if set(predecessors(connection, claim, kinds)) != set(named):
+        raise Overtaken(
+            f"reports that job {claim.job_id} replaces went out, or came back, meanwhile"
+        )
 
 
 def _is_replaced_by(claim: Claim) -> ColumnElement[bool]:

@@ -130,6 +130,25 @@ def test_a_report_that_goes_out_while_its_successor_is_built_is_named(node: Node
     assert (second["state"], second["attempts"]) == ("done", 1)
 
 
+def test_a_report_that_comes_back_while_its_successor_is_built_is_not_named(node: Node) -> None:
+    """A courier had it, but the destination could not be reached."""
+    node.receive(image(number=1))
+    read_all(node.worker())
+    parcels = claim(node)
+    node.receive(image(number=2))
+
+    def give_back() -> None:
+        with node.database.write() as connection:
+            for each in parcels:
+                outbox.give_back(connection, each)
+
+    read_all(node.worker("w2", archive=Meanwhile(node.archive.root, give_back)))
+    first, second = node.jobs()
+    assert states(first)["sr", 1] == "superseded"
+    assert named(node, second) == set()
+    assert (second["state"], second["attempts"]) == ("done", 1)
+
+
 def test_a_report_that_a_courier_is_taking_as_its_successor_is_recorded_is_named(
     node: Node,
 ) -> None:
