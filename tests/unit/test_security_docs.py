@@ -18,7 +18,7 @@ from wetread.config import PeerSection, Settings
 
 PAGE = (Path(__file__).parents[2] / "docs" / "security.md").read_text("utf-8")
 # The rest of a peer's section is not about who may come in.
-ELSEWHERE = {"name", "host", "port", "tls", "server_name"}
+ELSEWHERE = {"name", "urgent", "host", "port", "tls", "server_name"}
 
 
 def blocks(language: str) -> list[str]:
