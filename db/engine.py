@@ -3,7 +3,7 @@
 SQLite runs in WAL mode with ``synchronous=FULL``: a committed row survives a power cut, but for
 those of ``write_hastily``. Writers take the lock at once (``BEGIN IMMEDIATE``), because a
 transaction that upgrades from reading to writing may fail where waiting would have helped, and
-they take it in turn (``db.turns``).
+they take it in turn (``db.writelock``).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, InvalidatePoolError, NoSuchModuleError
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
-from db import turns
+from db import writelock
 from db.driver import Driver
 from db.errors import StoreError
 from db.schema import Base
@@ -55,7 +55,7 @@ class Database:
                 Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
             options: dict[str, Any] = {}
             if backend == "sqlite":
-                options = {"timeout": _BUSY_SECONDS, "factory": turns.Connection}
+                options = {"timeout": _BUSY_SECONDS, "factory": writelock.Connection}
             self.engine: Engine = create_engine(parsed, connect_args=options)
             self._hasty = create_engine(parsed, connect_args=options)
         except (ArgumentError, NoSuchModuleError) as error:

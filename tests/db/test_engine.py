@@ -11,7 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 import db.engine
-from db import holds, turns
+from db import holds, writelock
 from db.engine import Database
 from tests.postgres import PostgresServer
 
@@ -90,7 +90,7 @@ def test_a_folder_that_is_gone_is_an_error_of_the_database(tmp_path: Path) -> No
 
 
 def test_who_waits_too_long_to_write_is_told(tmp_path: Path) -> None:
-    one, other, third = (turns.Connection(str(tmp_path / "x.db"), 0.05) for _ in range(3))
+    one, other, third = (writelock.Connection(str(tmp_path / "x.db"), 0.05) for _ in range(3))
     for each in (one, other, third):
         each.isolation_level = None
     one.begin_writing()
