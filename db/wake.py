@@ -13,7 +13,7 @@ from typing import Any, Self
 
 import structlog
 from sqlalchemy import Connection, func, select
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import PoolProxiedConnection
 
 from db.engine import Database
@@ -53,7 +53,7 @@ class Waiter:
         self._connection: PoolProxiedConnection | None = None
         self._version: object = None  # of the SQLite file, at the last look
         dialect = database.engine.dialect
-        self._errors: Any = (dialect.loaded_dbapi.Error, DBAPIError)
+        self._errors: Any = (dialect.loaded_dbapi.Error, SQLAlchemyError)
 
     def __enter__(self) -> Self:
         return self

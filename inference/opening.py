@@ -8,6 +8,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
 from db import jobs
 from db.archive import Archive
 from db.claimer import Claimer
@@ -18,6 +21,8 @@ from inference import study
 from inference.lease import Heartbeat
 from inference.runtime import Model
 from inference.study import Seen
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -95,12 +100,16 @@ class Opener:
         self._ahead = self._thread.submit(self._open, untried=True)
 
     def close(self) -> None:
-        """Give back what was opened ahead, uncounted."""
+        """Give back what was opened ahead, uncounted; without a database, its lease runs out."""
         ahead, self._ahead = self._ahead, None
-        batch = ahead.result() if ahead is not None else None
         self._thread.shutdown()
-        if batch is None:
-            return
+        try:
+            if ahead is not None and (batch := ahead.result()) is not None:
+                self._give_back(batch)
+        except SQLAlchemyError as error:
+            _log.warning("job.not_given_back", error=type(error).__name__)
+
+    def _give_back(self, batch: Batch) -> None:
         batch.heartbeat.end()
         for each in batch.jobs:
             with suppress(LeaseLost), self._database.write() as connection:

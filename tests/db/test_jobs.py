@@ -326,6 +326,8 @@ def test_an_expired_lease_is_claimed_by_another_and_the_first_finds_out(
         jobs.renew(connection, first, 30)
     with pytest.raises(LeaseLost), database.write() as connection:
         jobs.fail(connection, first, "late", RETRY)
+    with pytest.raises(LeaseLost), database.write() as connection:
+        jobs.give_back(connection, first)
     with database.write() as connection:
         jobs.finish(connection, second)
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import threading
-import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import create_engine, text, update
 
 from db.engine import Database
 from db.schema import Job
 from inference.worker import Worker
+from tests.delivering import wait_until
 from tests.dicomfiles import STUDY, image
 from tests.tinygraph import Fault
 from tests.tinymodel import write_package
@@ -86,14 +88,38 @@ def test_the_next_batch_is_opened_ahead_and_given_back_at_the_end(node: Node) ->
     worker = node.worker(batch=2)
     worker.route_due()
     assert worker.work_once() == 2
-    deadline = time.monotonic() + 20
-    while states(node, uids)[2:] != [("running", 1)] * 2 and time.monotonic() < deadline:
-        time.sleep(0.02)
+    wait_until(lambda: states(node, uids)[2:] == [("running", 1)] * 2)
     assert states(node, uids) == [("done", 1)] * 2 + [("running", 1)] * 2
     stopped(worker)
     assert states(node, uids) == [("done", 1)] * 2 + [("queued", 0)] * 2
     read_all(node.worker("w2"))
     assert states(node, uids) == [("done", 1)] * 4
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_who_stops_while_the_database_is_away_leaves_its_lease_to_run_out(node: Node) -> None:
+    uids = receive(node, 4)
+    worker = node.worker(batch=2)
+    worker.route_due()
+    assert worker.work_once() == 2
+    wait_until(lambda: states(node, uids)[2:] == [("running", 1)] * 2)
+    with away(node.database):
+        stopped(worker)
+    assert states(node, uids)[2:] == [("running", 1)] * 2
+
+
+@contextmanager
+def away(database: Database) -> Iterator[None]:
+    """Let nobody into a database of the server."""
+    name = database.engine.url.database
+    server = create_engine(database.engine.url.set(database="postgres"))
+    with server.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text(f"alter database {name} allow_connections false"))
+        end = "select pg_terminate_backend(pid) from pg_stat_activity where datname = :name"
+        connection.execute(text(end), {"name": name})
+        yield
+        connection.execute(text(f"alter database {name} allow_connections true"))
+    server.dispose()
 
 
 @pytest.mark.parametrize("tried_before", [[3, 4], [1]])
