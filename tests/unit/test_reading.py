@@ -12,7 +12,7 @@ from inference.answers import decide
 from inference.errors import ManifestError, ModelError
 from inference.manifest import ClassificationSection
 from inference.package import read_package
-from inference.reading import read_pictures
+from inference.reading import read_pictures, read_studies
 from inference.runtime import Model
 from sr.findings import Decision, ImageReading, Normality, Probability
 from tests.tinygraph import Fault
@@ -110,6 +110,18 @@ def test_each_picture_is_read_on_its_own(model: Model) -> None:
         alone = read_pictures(model, {"9": picture(shares[each.sop_instance_uid])}).images[0]
         assert decision(alone).abnormal_probability == pytest.approx(
             decision(each).abnormal_probability, abs=1e-6
+        )
+
+
+def test_studies_that_share_runs_are_read_as_each_alone(model: Model) -> None:
+    shares = [{"1.1": 0.9}, {"2.1": 0.1, "2.2": 0.05, "2.3": 0.5}, {"1.1": 0.2}]  # over two batches
+    studies = [{uid: picture(share) for uid, share in each.items()} for each in shares]
+    together = read_studies(model, studies)
+    for reading, study in zip(together, studies, strict=True):
+        alone = read_pictures(model, study)
+        assert [each.sop_instance_uid for each in reading.images] == list(study)
+        assert [decision(each).abnormal_probability for each in reading.images] == pytest.approx(
+            [decision(each).abnormal_probability for each in alone.images], abs=1e-6
         )
 
 
