@@ -51,8 +51,9 @@ from sr import (
 )
 from sr.identity import Kind
 from sr.style import DEFAULT_KINDS
-from wetread.config import Destination, Settings
+from wetread.config import Settings
 from wetread.profiles import profile
+from wetread.sections import Destination
 
 PAGE = Path(__file__).parents[1] / "docs/conformance.md"
 _REGION = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import structlog
 
-from wetread.config import ConfigError, Destination, Settings
+from wetread.config import ConfigError, Settings
 from wetread.der import Validity, validity
+from wetread.sections import Destination
 
 WARN_DAYS = 30
 # What OpenSSL says of two files that do not belong together; the last of keys of different kinds.

@@ -6,7 +6,7 @@ from db.archive import Archive
 from delivery.cstore import CStoreDestination
 from delivery.destination import Destination
 from delivery.patient import CheckPatient
-from wetread import config
+from wetread import sections
 from wetread.config import Settings
 from wetread.peers import destination_peer, web_peer
 
@@ -22,7 +22,7 @@ def destinations(settings: Settings, archive: Archive) -> list[Destination]:
     return [_destination(settings, each, archive) for each in settings.destination]
 
 
-def _destination(settings: Settings, given: config.Destination, archive: Archive) -> Destination:
+def _destination(settings: Settings, given: sections.Destination, archive: Archive) -> Destination:
     check = CheckPatient(given.check_patient)
     if given.url:
         # Only where it is needed: it imports a large library.

@@ -8,7 +8,7 @@ import warnings
 
 import structlog
 
-from wetread.config import Log
+from wetread.sections import Log
 
 
 def configure(settings: Log, role: str, *, lasting: bool = True) -> None:

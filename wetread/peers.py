@@ -11,7 +11,8 @@ from delivery.associate import Peer
 from delivery.tls import client_context
 from wetread import certificates
 from wetread.certificates import TlsFiles
-from wetread.config import ConfigError, Destination, Settings
+from wetread.config import ConfigError, Settings
+from wetread.sections import Destination
 
 if TYPE_CHECKING:
     from delivery.dicomweb import WebPeer

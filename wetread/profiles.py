@@ -12,7 +12,7 @@ from pydicom.uid import (
 from inference.addressing import Profile
 from sr.identity import Kind
 from sr.style import KeyImagesFor, Style
-from wetread.config import Destination
+from wetread.sections import Destination
 
 _REPORT_CLASSES = {
     "comprehensive-3d": Comprehensive3DSRStorage,

@@ -17,7 +17,8 @@ from audit.spool import Spool
 from audit.syslog import Header, Server
 from audit.trail import Sink, Trail
 from wetread import log
-from wetread.config import AuditSection, ConfigError, Settings
+from wetread.config import ConfigError, Settings
+from wetread.sections import AuditSection
 
 _DAY_SECONDS = 86_400.0
 _NO_LOGIN = 2**32 - 1  # what /proc/self/loginuid says of a process that nobody logged in for

@@ -24,7 +24,8 @@ from audit.syslog import Header, Server
 from tests.auditschema import alert, checked, event, outcome
 from tests.auditserver import AuditServer, wait_until
 from tests.certificates import Authority
-from wetread.config import AuditSection, Settings
+from wetread.config import Settings
+from wetread.sections import AuditSection
 from wetread.trails import role_trail
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)

@@ -12,7 +12,7 @@ from audit.codes import EventID, EventType
 from audit.events import Author, Instances, Peer
 from audit.messages import Participant, Source
 from audit.syslog import Header
-from wetread.config import AuditSection
+from wetread.sections import AuditSection
 
 PAGE = (Path(__file__).parents[2] / "docs" / "audit.md").read_text("utf-8")
 AT = datetime(2026, 3, 1, 3, 0, 0, 123000, tzinfo=UTC)

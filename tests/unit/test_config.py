@@ -14,9 +14,10 @@ from delivery.associate import Peer
 from delivery.dicomweb import WebPeer
 from scp.access import Caller, Rejected
 from scp.passcode import hashed
-from wetread.config import ConfigError, PeerSection, Settings, find_file, load
+from wetread.config import ConfigError, Settings, find_file, load
 from wetread.peers import destination_peer, parse_peer, web_peer
 from wetread.roles import receiver_settings
+from wetread.sections import PeerSection
 from wetread.template import TEMPLATE
 
 

@@ -11,13 +11,13 @@ from pydicom.uid import BasicTextSRStorage, ComprehensiveSRStorage
 from inference.addressing import REPORT_CLASSES, Profile
 from sr.identity import SERIES_NUMBERS, Kind
 from sr.style import LANGUAGES, KeyImagesFor
-from wetread import config
+from wetread import sections
 from wetread.profiles import profile
 
 
-def destination(**results: object) -> config.Destination:
-    made = config.Results.model_validate(results)
-    return config.Destination(
+def destination(**results: object) -> sections.Destination:
+    made = sections.Results.model_validate(results)
+    return sections.Destination(
         name="pacs", ae_title="PACS", host="localhost", port=104, results=made
     )
 
@@ -51,11 +51,11 @@ def test_every_setting_reaches_the_profile() -> None:
 
 
 def test_the_settings_name_what_the_builders_know() -> None:
-    fields = config.Results.model_fields
+    fields = sections.Results.model_fields
     assert get_args(fields["language"].annotation) == LANGUAGES
-    assert set(get_args(config.Kind)) == {each.value for each in Kind} - {Kind.NOTICE.value}
+    assert set(get_args(sections.Kind)) == {each.value for each in Kind} - {Kind.NOTICE.value}
     assert set(get_args(fields["key_images"].annotation)) == {each.value for each in KeyImagesFor}
-    assert set(get_args(config.ReportClass)) == set(config.Results().fallback)
+    assert set(get_args(sections.ReportClass)) == set(sections.Results().fallback)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_the_settings_name_what_the_builders_know() -> None:
 )
 def test_what_no_destination_can_get_is_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
-        config.Results.model_validate(wrong)
+        sections.Results.model_validate(wrong)
 
 
 @pytest.mark.parametrize(

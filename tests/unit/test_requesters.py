@@ -11,8 +11,9 @@ from pydantic import ValidationError
 from audit.events import Peer
 from tests.certificates import Authority
 from wetread.auditing import audited_peers
-from wetread.config import ConfigError, Destination, PeerSection, Settings, TlsSection
+from wetread.config import ConfigError, Settings
 from wetread.requesters import known_titles, requesters
+from wetread.sections import Destination, PeerSection, TlsSection
 
 
 def settings(*peers: PeerSection) -> Settings:

@@ -14,7 +14,8 @@ from scp.passcode import hashed
 from scp.rejection import Rejection
 from scp.tls import server_context
 from wetread import certificates
-from wetread.config import PeerSection, Settings
+from wetread.config import Settings
+from wetread.sections import PeerSection
 
 PAGE = (Path(__file__).parents[2] / "docs" / "security.md").read_text("utf-8")
 # The rest of a peer's section is not about who may come in.
