@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from db import migrate
+from db.archive import Archive
 from db.engine import Database
 from tests.postgres import PostgresServer
 
@@ -51,19 +52,36 @@ def migrated_url(postgres: PostgresServer) -> str:
     return url
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    """A migrated, empty database of each kind."""
-    if request.param == "sqlite":
-        file = tmp_path / "wetread.db"
-        shutil.copy(request.getfixturevalue("migrated_file"), file)
-        url = f"sqlite:///{file}"
-    else:
-        server = request.getfixturevalue("postgres")
-        url = server.new_database(request.getfixturevalue("migrated_url"))
-    database = Database(url)
+@pytest.fixture
+def sqlite_database(migrated_file: Path, tmp_path: Path) -> Iterator[Database]:
+    """A migrated, empty SQLite database."""
+    file = tmp_path / "wetread.db"
+    shutil.copy(migrated_file, file)
+    database = Database(f"sqlite:///{file}")
     yield database
     database.close()
+
+
+@pytest.fixture
+def server_database(postgres: PostgresServer, migrated_url: str) -> Iterator[Database]:
+    """A migrated, empty database on the server."""
+    database = Database(postgres.new_database(migrated_url))
+    yield database
+    database.close()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest) -> Database:
+    """A migrated, empty database of each kind."""
+    name = "sqlite_database" if request.param == "sqlite" else "server_database"
+    opened: Database = request.getfixturevalue(name)
+    return opened
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Archive:
+    """An empty archive."""
+    return Archive(tmp_path / "data")
 
 
 def _migrate(url: str) -> None:

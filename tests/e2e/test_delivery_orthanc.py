@@ -34,11 +34,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
 
 @pytest.fixture
-def archive(tmp_path: Path) -> Archive:
-    return Archive(tmp_path / "data")
-
-
-@pytest.fixture
 def reported(database: Database, archive: Archive, orthanc: Orthanc) -> Iterator[None]:
     """A receiver, which Orthanc knows."""
     settings = CommitmentSettings(owner="receiver", known_titles=frozenset(), retry=RETRY)

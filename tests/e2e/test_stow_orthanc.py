@@ -40,11 +40,6 @@ def orthanc(tmp_path: Path) -> Iterator[Orthanc]:
         yield server
 
 
-@pytest.fixture
-def archive(tmp_path: Path) -> Archive:
-    return Archive(tmp_path / "data")
-
-
 def destination(orthanc: Orthanc, archive: Archive) -> StowDestination:
     peer = WebPeer(url=orthanc.dicom_web_url)
     return StowDestination("pacs", peer, archive, check_patient=CheckPatient.IF_KNOWN)

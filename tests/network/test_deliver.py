@@ -50,11 +50,6 @@ from tools.ports import free_port
 
 
 @pytest.fixture
-def archive(tmp_path: Path) -> Archive:
-    return Archive(tmp_path / "data")
-
-
-@pytest.fixture
 def job_id(database: Database, archive: Archive) -> int:
     """A finished job: a report in three forms, a text report and an overlay."""
     return every_form(database, archive)

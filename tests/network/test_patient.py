@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +11,7 @@ from pydicom import Dataset
 from pydicom.uid import ImplicitVRLittleEndian
 from pynetdicom import evt
 
-from db import migrate, outbox
+from db import outbox
 from db.archive import Archive
 from db.engine import Database
 from delivery import associate
@@ -54,17 +53,9 @@ def shown(database: Database, job_id: int) -> dict[str, Any]:
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
+def database(sqlite_database: Database) -> Database:
     """SQLite alone: nothing here depends on the database."""
-    opened = Database(f"sqlite:///{tmp_path / 'wetread.db'}")
-    migrate.upgrade(opened)
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def archive(tmp_path: Path) -> Archive:
-    return Archive(tmp_path / "data")
+    return sqlite_database
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from pydicom.uid import (
 )
 from sqlalchemy import select
 
-from db import jobs, migrate
+from db import jobs
 from db.archive import Archive
 from db.engine import Database
 from db.schema import Outage
@@ -42,17 +42,9 @@ OURS = {"PatientID": "P1", "AccessionNumber": "A1", "IssuerOfPatientID": "HOSPIT
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
+def database(sqlite_database: Database) -> Database:
     """SQLite alone: nothing here depends on the database."""
-    opened = Database(f"sqlite:///{tmp_path / 'wetread.db'}")
-    migrate.upgrade(opened)
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def archive(tmp_path: Path) -> Archive:
-    return Archive(tmp_path / "data")
+    return sqlite_database
 
 
 @pytest.fixture
