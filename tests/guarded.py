@@ -24,6 +24,7 @@ from scp.admission import GuardedACSE
 from scp.tls import HandshakeFailed, accept
 
 HANDSHAKE_SECONDS = 3.0
+_END_SECONDS = 2.0  # in which a peer that was rejected closes its connection
 
 
 class Guarded:
@@ -93,6 +94,9 @@ class Guarded:
         try:
             yield self
         finally:
+            for each in self.associations:
+                if each.is_rejected:  # one whose peer is about to close must not be aborted
+                    each.join(_END_SECONDS)
             self.ae.shutdown()
             thread.join()
 
