@@ -13,6 +13,7 @@ from pynetdicom.association import Association
 from pynetdicom.presentation import build_context, build_role
 from pynetdicom.transport import AddressInformation
 
+from delivery.beside import serve_beside
 from delivery.lending import LendingSocket
 from delivery.tls import Witness
 
@@ -62,7 +63,7 @@ class Peer:
 
 
 class _CallingAE(AE):
-    """Makes associations whose socket can be borrowed."""
+    """Makes associations whose socket can be borrowed, and which serve requests beside ours."""
 
     def _create_socket(
         self,
@@ -70,6 +71,7 @@ class _CallingAE(AE):
         address: AddressInformation,
         tls_args: tuple[ssl.SSLContext, str] | None,
     ) -> LendingSocket:
+        serve_beside(assoc)  # here, since nothing can have come yet
         lending = LendingSocket(assoc, address=address)
         lending.tls_args = tls_args
         return lending

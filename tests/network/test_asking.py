@@ -21,6 +21,7 @@ from db.engine import Database
 from db.schema import Delivery
 from db.verdict import PUSH_MODEL, PUSH_MODEL_INSTANCE
 from delivery.asking import Asker, AskerSettings
+from delivery.associate import associate
 from scp.commitment import CommitmentSettings, commitment_handlers
 from scp.server import Receiver
 from scp.settings import ReceiverSettings
@@ -226,3 +227,30 @@ def test_a_pacs_that_is_away_is_asked_later(database: Database, job_id: int) -> 
     ask(database, CommittingPacs())
     assert "no connection" in deliveries(database, job_id)["sr"]["reason"]
     assert state(database, job_id) == "sent"
+
+
+def test_a_report_does_not_undo_the_pause_of_who_is_about_to_release() -> None:
+    served, paused = threading.Event(), threading.Event()
+    serving: list[threading.Thread] = []
+
+    def on_report(_event: evt.Event) -> tuple[int, None]:
+        serving.append(threading.current_thread())
+        served.set()
+        assert paused.wait(10)
+        return 0, None
+
+    pacs = CommittingPacs(then=on_the_same())
+    handlers: list[evt.EventHandlerType] = [(evt.EVT_N_EVENT_REPORT, on_report)]
+    contexts = [(PUSH_MODEL, [ExplicitVRLittleEndian])]
+    with pacs.running(), associate(peer(pacs.port), contexts, handlers=handlers) as association:
+        asked = Dataset()
+        asked.TransactionUID = "1.2.3"
+        asked.ReferencedSOPSequence = []
+        association.send_n_action(asked, 1, PUSH_MODEL, PUSH_MODEL_INSTANCE)
+        assert served.wait(10)
+        association._reactor_checkpoint.clear()
+        wait_until(lambda: bool(association._reactor_checkpoint._cond._waiters))  # type: ignore[attr-defined]
+        paused.set()
+        serving[0].join()
+        assert association._is_paused
+        association._reactor_checkpoint.set()
