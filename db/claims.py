@@ -118,6 +118,8 @@ def finish(dialect: str) -> Executable:
             state=JobState.DONE,
             finished_at=moment(dialect),
             reason=bindparam("why", type_=String),
+            answers=bindparam("answers", type_=String),
+            batch=bindparam("batch", type_=Integer),
             priority=case((Job.priority < _URGENCY, _URGENCY), else_=Job.priority),
             traceback=null(),
             lease_owner=null(),

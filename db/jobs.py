@@ -122,7 +122,12 @@ def renew(connection: Connection, claim: Claim, lease_seconds: float) -> None:
 
 
 def finish(
-    connection: Connection, claim: Claim, priority: int | None = None, reason: str | None = None
+    connection: Connection,
+    claim: Claim,
+    priority: int | None = None,
+    reason: str | None = None,
+    answers: str | None = None,
+    batch: int | None = None,
 ) -> None:
     """Running to done; in the same transaction as the results and the outbox rows.
 
@@ -135,6 +140,10 @@ def finish(
         deliveries that ``outbox.post`` makes have the job's.
     reason
         Why a destination gets nothing; None if all get their results.
+    answers
+        What the model said, as JSON.
+    batch
+        How many jobs were read together.
 
     Raises
     ------
@@ -147,6 +156,8 @@ def finish(
         "attempt": claim.attempt,
         "why": reason,
         "urgency": priority,
+        "answers": answers,
+        "batch": batch,
         "moment": time.time(),
     }
     if driver_of(connection).run([Step(claims.finish, values)]) == [[]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -84,6 +84,16 @@ def kept(connection: Connection) -> dict[str, dict[str, int]]:
         shown[state] = {"files": count, "bytes": int(size)}
     count, size = connection.execute(select(func.count(), func.sum(Result.size))).one()
     return shown | {"results": {"files": count, "bytes": int(size or 0)}}
+
+
+def totals(connection: Connection) -> dict[str, Any]:
+    """All of the above, and jobs, deliveries and commitments by state, for ``db.figures``."""
+    return {
+        "stored": asdict(stored(connection)),
+        "jobs": jobs(connection),
+        "deliveries": deliveries(connection),
+        "commitments": commitments(connection),
+    }
 
 
 def jobs(connection: Connection) -> dict[str, int]:

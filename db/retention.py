@@ -52,7 +52,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import IntegrityError
 
-from db import commitment
+from db import commitment, identities
 from db.archive import Archive
 from db.engine import Database, now
 from db.schema import (
@@ -429,6 +429,7 @@ def _purge(connection: Connection, study_uid: str) -> Sequence[Row[str, str, int
 def _forget(connection: Connection, study_uid: str) -> Sequence[Row[str, str, int]]:
     """Remove all rows of a purged study; return what its results were."""
     rows = connection.execute(_results_of(study_uid)).all()
+    identities.forget(connection, study_uid)
     jobs = select(Job.id).where(Job.study_uid == study_uid)
     deliveries = select(Delivery.id).where(Delivery.job_id.in_(jobs))
     results = select(Result.id).where(Result.job_id.in_(jobs))

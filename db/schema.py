@@ -1,6 +1,6 @@
 """The tables. All times are seconds since 1970-01-01 UTC (double precision).
 
-Patient data has no column here: it stays in the archived files.
+Patient data stands in one table alone, ``identity``; otherwise it stays in the archived files.
 """
 
 from __future__ import annotations
@@ -153,6 +153,32 @@ class Study(Base):
     purged_at: Mapped[float | None] = mapped_column(Double)
 
 
+class Identity(Base):
+    """Whose study it is: what an authorised user searches by, and is shown. See ``db.identities``.
+
+    Nothing else in the program reads it, and no log, metric or error may hold what is in it.
+    """
+
+    __tablename__ = "identity"
+    __table_args__ = (
+        Index("ix_identity_accession_number", "accession_number"),
+        Index("ix_identity_patient_id", "patient_id"),
+        # Whatever the collation, it serves a search by the beginning of a name.
+        Index("ix_identity_name_key", "name_key", postgresql_ops={"name_key": "text_pattern_ops"}),
+    )
+
+    study_uid: Mapped[str] = mapped_column(ForeignKey("study.study_uid"), primary_key=True)
+    patient_name: Mapped[str] = mapped_column(Text)
+    name_key: Mapped[str] = mapped_column(Text)  # what a search by name compares
+    patient_id: Mapped[str] = mapped_column(String(255))
+    birth_date: Mapped[str] = mapped_column(String(255))
+    sex: Mapped[str] = mapped_column(String(255))
+    accession_number: Mapped[str] = mapped_column(String(255))
+    study_date: Mapped[str] = mapped_column(String(255))
+    study_time: Mapped[str] = mapped_column(String(255))
+    description: Mapped[str] = mapped_column(Text)
+
+
 class Instance(Base):
     """One received SOP instance; ``path`` is relative to the data folder.
 
@@ -161,7 +187,10 @@ class Instance(Base):
     """
 
     __tablename__ = "instance"
-    __table_args__ = (Index("ix_instance_study_uid", "study_uid"),)
+    __table_args__ = (
+        Index("ix_instance_study_uid", "study_uid"),
+        Index("ix_instance_received_at", "received_at"),
+    )
 
     sop_instance_uid: Mapped[str] = mapped_column(UID, primary_key=True)
     study_uid: Mapped[str] = mapped_column(ForeignKey("study.study_uid"))
@@ -191,6 +220,7 @@ class Job(Base):
             "study_uid", "model", "model_version", "input_digest", name="uq_job_input"
         ),
         Index("ix_job_state", "state", "id"),
+        Index("ix_job_finished_at", "finished_at"),
     )
 
     id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
@@ -212,6 +242,8 @@ class Job(Base):
     traceback: Mapped[str | None] = mapped_column(
         Text
     )  # where the last attempt failed; see db.errors.trace
+    answers: Mapped[str | None] = mapped_column(Text)  # JSON: what was said; inference.summary
+    batch: Mapped[int | None] = mapped_column(Integer)  # how many jobs were read together
 
 
 # In the order of claims, and without the jobs that are done.
@@ -233,6 +265,16 @@ class Hold(Base):
     """A model whose jobs are not claimed, or ``EVERYTHING``."""
 
     __tablename__ = "hold"
+
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    since: Mapped[float] = mapped_column(Double)
+    reason: Mapped[str | None] = mapped_column(Text)
+
+
+class Disabled(Base):
+    """A model that studies are not routed to, on whatever host."""
+
+    __tablename__ = "disabled"
 
     name: Mapped[str] = mapped_column(String(64), primary_key=True)
     since: Mapped[float] = mapped_column(Double)
@@ -286,6 +328,7 @@ class Delivery(Base):
         Index("ix_delivery_commit_at", "destination", "commit_at"),
         Index("ix_delivery_transaction_uid", "transaction_uid"),
         Index("ix_delivery_result_id", "result_id"),
+        Index("ix_delivery_sent_at", "sent_at"),
     )
 
     id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
@@ -403,3 +446,65 @@ class CommitmentItem(Base):
     sop_class_uid: Mapped[str] = mapped_column(UID)
     sop_instance_uid: Mapped[str] = mapped_column(UID)
     failure: Mapped[int | None] = mapped_column(Integer)  # PS3.3 C.14.1.1; null: none
+
+
+class Process(Base):
+    """A process of the node that runs, or did not say good-bye; see ``db.processes``."""
+
+    __tablename__ = "process"
+
+    owner: Mapped[str] = mapped_column(String(128), primary_key=True)
+    role: Mapped[str] = mapped_column(String(16))
+    host: Mapped[str] = mapped_column(String(255))
+    pid: Mapped[int] = mapped_column(Integer)
+    version: Mapped[str] = mapped_column(String(64))
+    started_at: Mapped[float] = mapped_column(Double)
+    seen_at: Mapped[float] = mapped_column(Double)
+    details: Mapped[str] = mapped_column(Text)  # JSON: what the role says of itself
+
+
+class Figure(Base):
+    """What is costly to count, as it was counted last; see ``db.figures``."""
+
+    __tablename__ = "figure"
+
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    counted_at: Mapped[float] = mapped_column(Double)
+    value: Mapped[str] = mapped_column(Text)  # JSON
+
+
+class Meter(Base):
+    """A number that only grows, for ``/metrics``; it outlives the rows it was counted from."""
+
+    __tablename__ = "meter"
+
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    labels: Mapped[str] = mapped_column(String(512), primary_key=True)  # JSON, sorted
+    value: Mapped[float] = mapped_column(Double)
+
+
+class Account(Base):
+    """Who may look at the dashboard; see ``db.accounts``."""
+
+    __tablename__ = "account"
+
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    role: Mapped[str] = mapped_column(String(16))
+    password_hash: Mapped[str] = mapped_column(String(255))  # argon2id
+    created_at: Mapped[float] = mapped_column(Double)
+    changed_at: Mapped[float] = mapped_column(Double)  # sessions from before it are over
+    failures: Mapped[int] = mapped_column(Integer)  # wrong passwords since the last right one
+    failed_at: Mapped[float | None] = mapped_column(Double)
+
+
+class Session(Base):
+    """A login that is not over; the token itself is only in the browser."""
+
+    __tablename__ = "session"
+    __table_args__ = (Index("ix_session_account", "account"),)
+
+    token_hash: Mapped[str] = mapped_column(String(64), primary_key=True)  # SHA-256
+    account: Mapped[str] = mapped_column(String(64))
+    csrf: Mapped[str] = mapped_column(String(64))
+    created_at: Mapped[float] = mapped_column(Double)
+    seen_at: Mapped[float] = mapped_column(Double)

@@ -9,15 +9,16 @@ import structlog
 from pydicom import Dataset
 from sqlalchemy.exc import SQLAlchemyError
 
-from db import jobs, outbox, studies
+from db import identities, jobs, outbox, studies
 from db.archive import Archive
 from db.engine import Database
 from db.errors import trace, where
+from db.identities import Person
 from db.jobs import ModelRef
 from db.retry import RetryPolicy
 from db.schema import InstanceState
 from db.studies import DueStudy, StoredInstance
-from inference import routing
+from inference import person, routing
 from inference.errors import ArchiveError, PixelError
 from inference.files import read_file
 from inference.notices import Notices
@@ -120,7 +121,7 @@ class Intake:
                 return studies.postpone(connection, due, _AWAY_SECONDS)
         lost = _not_here(len(instances) - len(headers) + missing[_LOST], missing[_PURGED])
         routes = self._routes(headers)
-        if not self._record(due, instances, routes, lost):
+        if not self._record(due, instances, routes, lost, whose=person.person_of(headers)):
             return False
         for ref, routed in routes.items():
             _log.info(
@@ -139,7 +140,7 @@ class Intake:
         for each in instances:
             try:
                 path = self._archive.full_path(each.path)
-                headers.append(read_file(path, routing.ELEMENTS))
+                headers.append(read_file(path, [*routing.ELEMENTS, *person.ELEMENTS]))
             except PixelError as error:
                 _log.error(
                     "instance.unreadable",
@@ -164,6 +165,7 @@ class Intake:
         routes: Mapping[ModelRef, Routed],
         lost: tuple[NotAssessed, ...],
         traceback: str | None = None,
+        whose: Person | None = None,
     ) -> bool:
         """Write jobs, reasons, and the notice that tells them, in one transaction."""
         by_uid = {each.sop_instance_uid: each for each in instances}
@@ -173,6 +175,8 @@ class Intake:
         with self._database.write() as connection:
             if not studies.take(connection, due, len(instances)):
                 return False
+            if whose is not None:
+                identities.record(connection, due.study_uid, whose)
             skipped = []
             for ref, routed in routes.items():
                 if routed.fitting:

@@ -36,6 +36,7 @@ from inference.package import Package
 from inference.passed_over import from_record
 from inference.results import Made, build, store
 from inference.runtime import Model
+from inference.said import said
 from inference.study import Seen
 from inference.together import Read, read_together
 from sr.findings import Reading
@@ -129,6 +130,11 @@ class Worker:
         for ref, model in self._models.items():
             _log.info("model.loaded", model=ref.name, version=ref.version, provider=model.provider)
 
+    @property
+    def providers(self) -> dict[ModelRef, str]:
+        """The execution provider that each model really runs on, e.g. CUDAExecutionProvider."""
+        return {ref: model.provider for ref, model in self._models.items()}
+
     def run(self, stop: threading.Event) -> None:
         """Work until ``stop`` is set; the jobs at hand are finished first."""
         with Waiter(self._database, Topic.JOBS) as waiter:
@@ -178,7 +184,7 @@ class Worker:
             self._opener.open_ahead()
         try:
             for job, read in zip(batch.jobs, read_together(model, batch.jobs), strict=True):
-                self._conclude(job, read)
+                self._conclude(job, read, len(batch.jobs))
                 batch.heartbeat.leave(job.claim)
         finally:
             batch.heartbeat.end()
@@ -195,13 +201,13 @@ class Worker:
         """Whether decoding goes on beside the model; on the CPU it would but take time from it."""
         return model.on_gpu or self._settings.batch > 1
 
-    def _conclude(self, job: Opened, read: Read) -> None:
+    def _conclude(self, job: Opened, read: Read, together: int) -> None:
         """Make results of what was read, or record why nothing was."""
         claim = job.claim
         try:
             if isinstance(read.reading, Exception):
                 raise read.reading
-            self._report(job, read.reading, read.seconds)
+            self._report(job, read.reading, read.seconds, together)
         except LeaseLost:
             _log.warning("job.discarded", job_id=claim.job_id, study_uid=claim.study_uid)
         except ArchiveError as error:
@@ -215,7 +221,9 @@ class Worker:
             reason = Reason("internal error at {place}", place=where(error))
             self._fail(claim, reason, error, retryable=True)
 
-    def _report(self, job: Opened, reading: Reading, inference_seconds: float) -> None:
+    def _report(
+        self, job: Opened, reading: Reading, inference_seconds: float, together: int
+    ) -> None:
         claim, seen = job.claim, job.seen
         assert isinstance(seen, Seen)  # or there would be no reading
         manifest = self._models[claim.model].package.manifest
@@ -228,7 +236,14 @@ class Worker:
             # The job's own time, so that a job that ran twice makes the same bytes.
             when = datetime.fromtimestamp(claim.created_at, UTC).astimezone()
         built = partial(build, profiles, seen.sources, pictures, reading, when)
-        finish = partial(jobs.finish, claim=claim, priority=_priority(reading), reason=why_not)
+        finish = partial(
+            jobs.finish,
+            claim=claim,
+            priority=_priority(reading),
+            reason=why_not,
+            answers=said(reading),
+            batch=together,
+        )
         stored = None
         while stored is None:
             stored = self._record(claim, built, finish, watch)

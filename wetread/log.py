@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import warnings
+from collections import Counter
 
 import structlog
 
@@ -36,6 +37,7 @@ def configure(settings: Log, role: str, *, lasting: bool = True) -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             _with_role(role),
+            _counting,
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -50,6 +52,22 @@ def silence_libraries() -> None:
     warnings.simplefilter("ignore")
     for name in ("pydicom", "pynetdicom", "dicomweb_client", "retrying", "urllib3"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+def counted() -> dict[str, int]:
+    """How often each event of level warning or error was logged by this process."""
+    return dict(_counts)
+
+
+_counts: Counter[str] = Counter()
+
+
+def _counting(
+    _logger: object, method: str, event: structlog.types.EventDict
+) -> structlog.types.EventDict:
+    if method in ("warning", "error", "critical"):
+        _counts[str(event.get("event"))] += 1
+    return event
 
 
 def _with_role(role: str) -> structlog.types.Processor:

@@ -28,6 +28,7 @@ from db.retry import RetryPolicy
 from scp.settings import ReceiverSettings
 from wetread import log
 from wetread.config import Settings
+from wetread.presence import SILENT, Presence, present
 from wetread.schema_watch import watched_schema
 from wetread.trails import role_trail
 
@@ -38,7 +39,12 @@ _LOOK_SECONDS = 10.0  # between two looks for what may be removed
 _log = structlog.get_logger(__name__)
 
 
-def receive(settings: Settings, stop: threading.Event, trail: Trail = NO_TRAIL) -> None:
+def receive(
+    settings: Settings,
+    stop: threading.Event,
+    trail: Trail = NO_TRAIL,
+    _presence: Presence = SILENT,
+) -> None:
     """Run one C-STORE and storage commitment SCP."""
     from scp.commitment import CommitmentSettings, commitment_handlers
     from scp.disk import MEGABYTE, DiskGuard
@@ -88,7 +94,12 @@ def receive(settings: Settings, stop: threading.Event, trail: Trail = NO_TRAIL) 
         stop.wait()
 
 
-def work(settings: Settings, stop: threading.Event, _trail: Trail = NO_TRAIL) -> None:
+def work(
+    settings: Settings,
+    stop: threading.Event,
+    _trail: Trail = NO_TRAIL,
+    presence: Presence = SILENT,
+) -> None:
     """Run one worker."""
     from inference.package import find_packages
     from inference.worker import Worker, WorkerSettings
@@ -113,11 +124,22 @@ def work(settings: Settings, stop: threading.Event, _trail: Trail = NO_TRAIL) ->
         Archive(settings.node.data_dir),
         packages,
     )
+    presence.say(
+        models=[
+            {"name": ref.name, "version": ref.version, "provider": provider}
+            for ref, provider in worker.providers.items()
+        ]
+    )
     announce_ready()
     worker.run(stop)
 
 
-def deliver(settings: Settings, stop: threading.Event, trail: Trail = NO_TRAIL) -> None:
+def deliver(
+    settings: Settings,
+    stop: threading.Event,
+    trail: Trail = NO_TRAIL,
+    presence: Presence = SILENT,
+) -> None:
     """Run one courier: results to destinations, reports of storage commitment to who asked.
 
     And requests for storage commitment to destinations that are to commit.
@@ -167,6 +189,7 @@ def deliver(settings: Settings, stop: threading.Event, trail: Trail = NO_TRAIL) 
         },
         audit,
     )
+    presence.say(destinations=[each.name for each in settings.destination])
     certificates.watch(map(certificates.delivery_files, settings.destination), stop)
     beside = [threading.Thread(target=each.run, args=(stop,)) for each in (reporter, asker)]
     for thread in beside:
@@ -177,7 +200,12 @@ def deliver(settings: Settings, stop: threading.Event, trail: Trail = NO_TRAIL) 
         thread.join()
 
 
-def tidy(settings: Settings, stop: threading.Event, trail: Trail = NO_TRAIL) -> None:
+def tidy(
+    settings: Settings,
+    stop: threading.Event,
+    trail: Trail = NO_TRAIL,
+    _presence: Presence = SILENT,
+) -> None:
     """Remove what ``[storage]`` does not want kept."""
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -191,7 +219,7 @@ def tidy(settings: Settings, stop: threading.Event, trail: Trail = NO_TRAIL) -> 
         stop.wait(_LOOK_SECONDS)
 
 
-ROLES: dict[str, Callable[[Settings, threading.Event, Trail], None]] = {
+ROLES: dict[str, Callable[[Settings, threading.Event, Trail, Presence], None]] = {
     "receive": receive,
     "work": work,
     "deliver": deliver,
@@ -212,10 +240,14 @@ def run(role: str, settings: Settings) -> None:
     stop_on_signals(stop)
     if os.environ.get(SUPERVISED):
         threading.Thread(target=_stop_with_supervisor, args=(stop,), daemon=True).start()
-    with role_trail(settings, role) as trail, watched_schema(settings.database.url, stop):
+    with (
+        role_trail(settings, role) as trail,
+        watched_schema(settings.database.url, stop),
+        present(settings.database.url, role, owner(role)) as presence,
+    ):
         trail.started()
         try:
-            ROLES[role](settings, stop, trail)
+            ROLES[role](settings, stop, trail, presence)
         finally:
             trail.stopped()
     _log.info("role.stopped")

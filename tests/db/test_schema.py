@@ -27,7 +27,7 @@ def test_migrations_give_the_tables_of_the_code(database: Database) -> None:
 def test_upgrade_again_does_nothing(database: Database) -> None:
     migrate.upgrade(database)
     with database.read() as connection:
-        assert migrate.revision(connection) == "0007"
+        assert migrate.revision(connection) == "0008"
 
 
 def test_a_newer_schema_is_refused(database: Database) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated
 
 import typer
@@ -26,6 +25,7 @@ from wetread.cli import (
 from wetread.cli.output import Exit
 from wetread.config import ConfigError
 from wetread.log import silence_libraries
+from wetread.version import version
 
 app = typer.Typer(
     name="wetread",
@@ -53,10 +53,7 @@ app.add_typer(config.app, name="config")
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        try:
-            typer.echo(f"wetread {version('wetread')}")
-        except PackageNotFoundError:
-            typer.echo("wetread (not installed)")
+        typer.echo(f"wetread {version()}")
         raise typer.Exit
 
 
