@@ -21,6 +21,7 @@ from wetread.cli import (
     storage,
     studies,
     training,
+    users,
 )
 from wetread.cli.output import Exit
 from wetread.config import ConfigError
@@ -48,6 +49,7 @@ app.add_typer(studies.app, name="studies")
 app.add_typer(commitments.app, name="commitments")
 app.add_typer(storage.app, name="storage")
 app.add_typer(models.app, name="models")
+app.add_typer(users.app, name="users")
 app.add_typer(config.app, name="config")
 
 
