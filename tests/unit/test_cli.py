@@ -175,7 +175,7 @@ def test_empty_lists(wetread: Wetread) -> None:
 def test_jobs_show(wetread: Wetread, database: Database) -> None:
     add_done_job(database)
     shown = wetread("jobs", "show", 1, "--json").json
-    assert set(shown) == JOB_KEYS | {"inputs", "results", "deliveries"}
+    assert set(shown) == JOB_KEYS | {"answers", "batch", "inputs", "results", "deliveries"}
     assert shown["inputs"] == ["1.2.1.1"]
     assert shown["results"][0]["path"] == "results/x.dcm"
     assert shown["deliveries"][0]["state"] == "pending"
