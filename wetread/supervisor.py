@@ -73,16 +73,10 @@ class Supervisor:
 
     def __init__(self, settings: Settings, config_file: Path | None) -> None:
         self._settings = settings
-        names = ["receive"] * settings.node.receivers + ["work"] * settings.worker.processes
-        if settings.destination or any(each.host for each in settings.peer):
-            names.append("deliver")
-        if settings.storage.policy().removes:
-            names.append("tidy")
-        if settings.web.enabled:
-            names.append("web")
         arguments = ["-c", str(config_file)] if config_file else []
         self._children = [
-            _Child(name, [sys.executable, "-m", "wetread", name, *arguments]) for name in names
+            _Child(name, [sys.executable, "-m", "wetread", name, *arguments])
+            for name in settings.roles()
         ]
 
     def run(self, stop: threading.Event) -> None:
