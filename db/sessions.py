@@ -6,7 +6,7 @@ import hashlib
 import secrets
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, delete, or_, select, update
+from sqlalchemy import Connection, delete, insert, or_, select, update
 
 from db.accounts import Role
 from db.engine import now
@@ -53,7 +53,7 @@ def begin(connection: Connection, account: str) -> str:
     )
     connection.execute(delete(Session).where(over))
     connection.execute(
-        Session.__table__.insert().values(
+        insert(Session).values(
             token_hash=_hash(token),
             account=account,
             csrf=secrets.token_urlsafe(_TOKEN_BYTES),
