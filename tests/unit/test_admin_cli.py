@@ -13,7 +13,7 @@ import pytest
 import typer
 from sqlalchemy import text
 
-from db import dispatch, identities, jobs, outbox, studies
+from db import dispatch, identities, jobs, outage, outbox, studies
 from db.engine import Database
 from db.identities import Person
 from db.jobs import ModelRef
@@ -274,6 +274,35 @@ def test_a_study_and_its_jobs_show_their_way(wetread: CommandLine, database: Dat
     row = wetread("jobs", "show", 1, "--json").json
     assert row["answers"] == {"answer": "normal"}
     assert {step["job_id"] for step in row["timeline"]} == {None, 1}
+
+
+def test_a_node_is_paused_and_resumed(wetread: CommandLine, database: Database) -> None:
+    assert wetread("pause", "--reason", "new PACS", "--json").json[0]["reason"] == "new PACS"
+    assert wetread("resume").out == "nothing is paused\n"
+    assert told() == ["reading with all models paused", "reading with all models resumed"]
+
+
+def test_a_drained_node_is_paused_and_has_nothing_at_hand(
+    wetread: CommandLine, database: Database
+) -> None:
+    add_study(database)
+    assert wetread("drain").out.startswith("drained: ")  # what is queued stays so
+    (paused,) = wetread("status", "--json").json["paused"]
+    assert paused["name"] == "*"
+    wetread("resume")
+    with database.write() as connection:
+        dispatch.claim(connection, "w", [MODEL], 30)
+    busy = wetread("drain", "--timeout", "0.1", "--json")
+    assert (busy.code, busy.json["drained"], busy.json["running"]) == (1, False, 1)
+    assert "not drained: 1 jobs are being read, 0 results are to be sent" in busy.err
+    with database.write() as connection:
+        jobs.cancel(connection, 1)
+    wetread("resume")
+    add_done(database, 2)
+    assert wetread("drain", "--timeout", "0.1", "--json").json["to_send"] == 1
+    with database.write() as connection:
+        outage.begin(connection, "pacs", "no connection")
+    assert wetread("drain", "--timeout", "0.1", "--json").json["drained"]
 
 
 @pytest.mark.slow

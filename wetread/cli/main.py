@@ -17,6 +17,7 @@ from wetread.cli import (
     jobs,
     models,
     network,
+    pausing,
     run_roles,
     status,
     storage,
@@ -43,6 +44,7 @@ app = typer.Typer(
 run_roles.register(app)
 network.register(app)
 status.register(app)
+pausing.register(app)
 training.register(app)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(studies.app, name="studies")
