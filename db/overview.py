@@ -197,6 +197,19 @@ def due(connection: Connection) -> dict[str, Any]:
     return {"studies": count, "oldest_seconds": None if oldest is None else _age(moment, oldest)}
 
 
+def at_hand(connection: Connection) -> dict[str, int]:
+    """Jobs that are being read, and results that go out, but for destinations that are away."""
+    running = select(func.count()).where(Job.state == JobState.RUNNING)
+    away = select(Outage.destination)
+    to_send = select(func.count()).where(
+        Delivery.state.in_(WAITING), Delivery.destination.not_in(away)
+    )
+    return {
+        "running": connection.execute(running).scalar_one(),
+        "to_send": connection.execute(to_send).scalar_one(),
+    }
+
+
 def failed(connection: Connection) -> dict[str, int]:
     """Jobs given up, and deliveries given up or refused, within a day."""
     since = now(connection) - _WINDOW_HOURS * _HOUR

@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, func, select
@@ -26,8 +27,14 @@ from db.schema import (
 from db.since import made_since
 from db.study_pages import Images
 
-STUDY_STATES = ("waiting", "due", "routed", "purged")
-"""More images may come; nobody has looked yet; models were chosen; its images are gone."""
+
+class StudyState(StrEnum):
+    """Where a study stands."""
+
+    WAITING = "waiting"  # more images may come
+    DUE = "due"  # nobody has looked yet
+    ROUTED = "routed"  # models were chosen
+    PURGED = "purged"  # its images are gone
 
 
 PAGE = 100
@@ -171,7 +178,7 @@ def studies(
     connection
         A transaction.
     state
-        Only those in this one of ``STUDY_STATES``.
+        Only those in this ``StudyState``.
     accession
         Only those with this accession number.
     person
