@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from starlette.responses import Response
 from starlette.routing import Route
 
-from db import byhand, holds, stats
+from db import by_hand, holds, stats
 from db.accounts import Role
 from db.errors import IllegalMove, NotFound
 from db.schema import EVERYTHING
@@ -48,6 +48,12 @@ _HURRY = _Question(
     consequence="It is read before all that is routine, and its results are sent first.",
     yes="Yes, make it urgent",
 )
+_ROUTE = _Question(
+    question="Look at {} again?",
+    consequence="What a model has read is not read again. A model that it was not read with, "
+    "because it did not fit or the study was given up, looks at it anew.",
+    yes="Yes, look again",
+)
 _PAUSE = _Question(
     question="Pause {}?",
     consequence="No host begins a job of it. Jobs at hand are finished; studies are still taken "
@@ -69,7 +75,8 @@ def routes() -> list[Route]:
     for path, question, ask, act in (
         ("/jobs/{id:int}/retry", _RETRY, _ask_job, _retry),
         ("/jobs/{id:int}/cancel", _CANCEL, _ask_job, _cancel),
-        ("/jobs/{id:int}/hurry", _HURRY, _ask_job, _hurry),
+        ("/jobs/{id:int}/urgent", _HURRY, _ask_job, _hurry),
+        ("/studies/{uid}/route", _ROUTE, _ask_study, _route),
         ("/models/{name}/pause", _PAUSE, _ask_model, _pause),
         ("/models/{name}/resume", _RESUME, _ask_model, _resume),
     ):
@@ -114,25 +121,29 @@ def _asked(
 def _retry(visit: Visit) -> Response:
     unchecked = visit.given("unchecked") == "yes"
 
-    def move(connection: Connection, job_id: int) -> None:
-        byhand.retry(connection, job_id, unchecked=unchecked)
+    def move(connection: Connection, job_id: int) -> str:
+        by_hand.retry(connection, job_id, unchecked=unchecked)
+        return "queued again" + (" without the patient check" if unchecked else "")
 
-    check = " without the patient check" if unchecked else ""
-    return _done(visit, move, f"queued again{check}")
+    return _done(visit, move)
 
 
 def _cancel(visit: Visit) -> Response:
-    return _done(visit, byhand.cancel, "cancelled, or given up where it is held")
+    return _done(visit, by_hand.cancel)
 
 
 def _hurry(visit: Visit) -> Response:
-    return _done(visit, byhand.hurry, "made urgent")
+    def move(connection: Connection, job_id: int) -> str:
+        by_hand.urge(connection, job_id)
+        return "made urgent"
+
+    return _done(visit, move)
 
 
-def _done(visit: Visit, move: Callable[[Connection, int], None], what: str) -> Response:
+def _done(visit: Visit, move: Callable[[Connection, int], str]) -> Response:
     job_id = visit.request.path_params["id"]
     with visit.site.database.write() as connection:
-        move(connection, job_id)
+        what = move(connection, job_id)
         job = stats.job(connection, job_id)
     visit.did(f"job {job_id} ({job['model']}) {what}", f"wetread:job:{job_id}", job["study_uid"])
     return visit.go(f"/jobs/{job_id}")
@@ -154,6 +165,24 @@ def _resume(visit: Visit) -> Response:
             raise IllegalMove(f"{_shown(name)} is not paused")
     visit.did(f"reading with {_shown(name)} resumed", f"wetread:model:{name}")
     return visit.go("/models")
+
+
+def _ask_study(question: _Question) -> View:
+    def view(visit: Visit) -> Response:
+        uid = str(visit.request.path_params["uid"])
+        with visit.site.database.read() as connection:
+            stats.study(connection, uid)
+        return _asked(visit, question, "this study", f"/studies/{uid}", unchecked=False)
+
+    return view
+
+
+def _route(visit: Visit) -> Response:
+    uid = str(visit.request.path_params["uid"])
+    with visit.site.database.write() as connection:
+        by_hand.route_again(connection, uid)
+    visit.did("study to be routed again", f"wetread:study:{uid}", uid)
+    return visit.go(f"/studies/{uid}")
 
 
 def _model(visit: Visit) -> str:

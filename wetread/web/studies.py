@@ -11,6 +11,7 @@ from starlette.routing import Route
 from db import identities, stats, study_pictures, timeline
 from db.accounts import Role
 from db.identities import Person
+from db.stats import StudyState
 from wetread.web.jobs import here, paged
 from wetread.web.visits import Visit, action, page
 
@@ -42,7 +43,7 @@ def routes() -> list[Route]:
 
 def _studies(visit: Visit) -> Response:
     asked, before = visit.asked("state"), visit.asked("before") or None
-    state = asked if asked in stats.STUDY_STATES else None
+    state = asked if asked in set(StudyState) else None
     with visit.site.database.read() as connection:
         rows = stats.studies(connection, state=state, before=before, limit=_ROWS + 1)
         shown = _with_people(visit, connection, rows[:_ROWS])
@@ -52,7 +53,7 @@ def _studies(visit: Visit) -> Response:
         studies=shown,
         searched="",
         asked_state=state or "",
-        states=stats.STUDY_STATES,
+        states=list(StudyState),
         cut=False,
         pages=paged("/studies", {"state": asked}, rows, _ROWS, "study_uid", before is not None),
     )
@@ -70,7 +71,7 @@ def _search(visit: Visit) -> Response:
         studies=shown,
         searched=words,
         asked_state="",
-        states=stats.STUDY_STATES,
+        states=list(StudyState),
         cut=len(rows) > _FOUND,
         pages={"first": "", "following": ""},
     )
