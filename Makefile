@@ -29,6 +29,7 @@ check: lint test
 pictures: $(VENV)/.installed-dev
 	@sh tools/packages.sh test
 	@$(BIN)/python -m tools.pictures
+	@$(BIN)/python -m tools.dashboard_pictures
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m bench.results
