@@ -237,7 +237,7 @@ def run(role: str, settings: Settings) -> None:
     SchemaError
         A newer version has written the database, before or meanwhile.
     """
-    log.configure(settings.log, role)
+    log.configure(settings.log, role, file=settings.log_file())
     stop = threading.Event()
     stop_on_signals(stop)
     if os.environ.get(SUPERVISED):

@@ -274,7 +274,8 @@ def test_help_and_version(wetread: Wetread) -> None:
 
 COMMANDS = [
     ["status"], ["jobs", "urgent", "1"], ["jobs", "watch"], ["studies", "route", "1"],
-    ["pause"], ["resume"], ["drain"], ["deliveries", "list"], ["deliveries", "retry", "1"],
+    ["logs"], ["pause"], ["resume"], ["drain"], ["deliveries", "list"],
+    ["deliveries", "retry", "1"],
     ["up"], ["receive"], ["work"], ["deliver"], ["echo", "A@h:1"], ["send", "x", "--to", "A@h:1"],
     ["jobs", "list"], ["jobs", "show", "1"], ["jobs", "retry", "1"], ["jobs", "cancel", "1"],
     ["studies", "list"], ["studies", "show", "1"], ["models", "list"], ["models", "check"],

@@ -15,6 +15,7 @@ from wetread.cli import (
     config,
     deliveries,
     jobs,
+    logs,
     models,
     network,
     pausing,
@@ -45,6 +46,7 @@ run_roles.register(app)
 network.register(app)
 status.register(app)
 pausing.register(app)
+logs.register(app)
 training.register(app)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(studies.app, name="studies")
