@@ -116,6 +116,19 @@ class Settings(BaseSettings):
             )
         return self
 
+    def roles(self) -> list[str]:
+        """The roles of a node with these settings, each as often as 'wetread up' starts it."""
+        names = ["receive"] * self.node.receivers + ["work"] * self.worker.processes
+        if self.destination or any(each.host for each in self.peer):
+            names.append("deliver")
+        if self.storage.policy().removes:
+            names.append("tidy")
+        return names
+
+    def log_file(self) -> Path | None:
+        """The file that roles write their log to, if there is to be one."""
+        return self.node.data_dir / self.log.file if self.log.file else None
+
     def gate(self) -> PeerGate:
         """The gate of a receiver with these settings."""
         ours = self.node.ae_title

@@ -234,10 +234,11 @@ class Models(_Section):
 
 
 class Log(_Section):
-    """``[log]``: how much is said on standard error."""
+    """``[log]``: how much is said, on standard error and in a file."""
 
     level: str = Field(default="info", pattern="^(debug|info|warning|error)$")
     json_lines: bool = False
+    file: str = "log/wetread.log"
 
 
 class AuditSection(_Section):
