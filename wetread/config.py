@@ -33,6 +33,7 @@ from wetread.sections import (
     Storage,
     Study,
     TlsSection,
+    Web,
     Worker,
 )
 
@@ -63,6 +64,7 @@ class Settings(BaseSettings):
     models: Models = Models()
     log: Log = Log()
     audit: AuditSection = AuditSection()
+    web: Web = Web()
     destination: list[Destination] = []
 
     @classmethod
@@ -123,6 +125,8 @@ class Settings(BaseSettings):
             names.append("deliver")
         if self.storage.policy().removes:
             names.append("tidy")
+        if self.web.enabled:
+            names.append("web")
         return names
 
     def log_file(self) -> Path | None:
@@ -201,7 +205,7 @@ def _resolved(settings: Settings, folder: Path) -> Settings:
         url = f"sqlite:///{folder / url.removeprefix('sqlite:///')}"
     folders = [folder / each for each in settings.models.folders]
 
-    def files(section: TlsSection | AuditSection | Destination) -> dict[str, str]:
+    def files(section: TlsSection | AuditSection | Web | Destination) -> dict[str, str]:
         names = ("certificate", "key", "ca", "secret_file")
         given = {each: str(getattr(section, each, "")) for each in names}
         return {each: str(folder / path) for each, path in given.items() if path}
@@ -213,6 +217,7 @@ def _resolved(settings: Settings, folder: Path) -> Settings:
             "models": settings.models.model_copy(update={"folders": folders}),
             "audit": settings.audit.model_copy(update=files(settings.audit)),
             "tls": settings.tls.model_copy(update=files(settings.tls)),
+            "web": settings.web.model_copy(update=files(settings.web)),
             "destination": [each.model_copy(update=files(each)) for each in settings.destination],
         }
     )

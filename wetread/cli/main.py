@@ -24,6 +24,7 @@ from wetread.cli import (
     storage,
     studies,
     training,
+    users,
 )
 from wetread.cli.output import Exit
 from wetread.config import ConfigError
@@ -54,6 +55,7 @@ app.add_typer(deliveries.app, name="deliveries")
 app.add_typer(commitments.app, name="commitments")
 app.add_typer(storage.app, name="storage")
 app.add_typer(models.app, name="models")
+app.add_typer(users.app, name="users")
 app.add_typer(config.app, name="config")
 
 
