@@ -53,6 +53,11 @@ def audit_files(settings: Settings) -> TlsFiles:
     return TlsFiles(certificate=audit.certificate, key=audit.key, ca=audit.ca)
 
 
+def web_files(settings: Settings) -> TlsFiles:
+    """Those of the dashboard."""
+    return TlsFiles(certificate=settings.web.certificate, key=settings.web.key)
+
+
 def check(files: TlsFiles) -> None:
     """Judge the files before they are used.
 
@@ -92,7 +97,7 @@ def readable_by_all(file: str) -> bool:
 def all_files(settings: Settings) -> list[TlsFiles]:
     """Those of every connection that the settings secure."""
     deliveries = map(delivery_files, settings.destination)
-    return [receiver_files(settings), *deliveries, audit_files(settings)]
+    return [receiver_files(settings), *deliveries, audit_files(settings), web_files(settings)]
 
 
 def ends(files: Iterable[TlsFiles]) -> dict[str, datetime]:

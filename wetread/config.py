@@ -33,6 +33,7 @@ from wetread.sections import (
     Storage,
     Study,
     TlsSection,
+    Web,
     Worker,
 )
 
@@ -63,6 +64,7 @@ class Settings(BaseSettings):
     models: Models = Models()
     log: Log = Log()
     audit: AuditSection = AuditSection()
+    web: Web = Web()
     destination: list[Destination] = []
 
     @classmethod
@@ -188,7 +190,7 @@ def _resolved(settings: Settings, folder: Path) -> Settings:
         url = f"sqlite:///{folder / url.removeprefix('sqlite:///')}"
     folders = [folder / each for each in settings.models.folders]
 
-    def files(section: TlsSection | AuditSection | Destination) -> dict[str, str]:
+    def files(section: TlsSection | AuditSection | Web | Destination) -> dict[str, str]:
         names = ("certificate", "key", "ca", "secret_file")
         given = {each: str(getattr(section, each, "")) for each in names}
         return {each: str(folder / path) for each, path in given.items() if path}
@@ -200,6 +202,7 @@ def _resolved(settings: Settings, folder: Path) -> Settings:
             "models": settings.models.model_copy(update={"folders": folders}),
             "audit": settings.audit.model_copy(update=files(settings.audit)),
             "tls": settings.tls.model_copy(update=files(settings.tls)),
+            "web": settings.web.model_copy(update=files(settings.web)),
             "destination": [each.model_copy(update=files(each)) for each in settings.destination],
         }
     )

@@ -78,6 +78,8 @@ class Supervisor:
             names.append("deliver")
         if settings.storage.policy().removes:
             names.append("tidy")
+        if settings.web.enabled:
+            names.append("web")
         arguments = ["-c", str(config_file)] if config_file else []
         self._children = [
             _Child(name, [sys.executable, "-m", "wetread", name, *arguments]) for name in names
