@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -36,16 +36,22 @@ class Presence:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._details: dict[str, Any] = {}
+        self._looks: dict[str, Callable[[], Any]] = {}
 
     def say(self, **details: Any) -> None:
         """Tell more, or something new under the same name; JSON values, no patient data."""
         with self._lock:
             self._details |= details
 
+    def watch(self, name: str, look: Callable[[], Any]) -> None:
+        """Tell anew, every time, what ``look`` finds; it may not raise, nor take long."""
+        with self._lock:
+            self._looks[name] = look
+
     def details(self) -> dict[str, Any]:
         """All that was told."""
         with self._lock:
-            return dict(self._details)
+            return self._details | {name: look() for name, look in self._looks.items()}
 
 
 SILENT = Presence()

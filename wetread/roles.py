@@ -103,6 +103,7 @@ def work(
     """Run one worker."""
     from inference.package import find_packages
     from inference.worker import Worker, WorkerSettings
+    from wetread.gpu import gpus
     from wetread.profiles import profile
 
     packages = find_packages(settings.models.folders, settings.models.disabled)
@@ -130,6 +131,7 @@ def work(
             for ref, provider in worker.providers.items()
         ]
     )
+    presence.watch("gpus", gpus)
     announce_ready()
     worker.run(stop)
 

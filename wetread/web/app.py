@@ -16,6 +16,7 @@ from db.archive import Archive
 from db.engine import Database
 from wetread.config import Settings
 from wetread.web.guard import Guard
+from wetread.web.monitoring import monitoring
 from wetread.web.proxy import Proxies
 
 _STATIC = Path(__file__).parent / "static"
@@ -38,6 +39,7 @@ def application(
     routes: list[BaseRoute] = [
         Mount("/static", StaticFiles(directory=_STATIC), name="static"),
         Route("/", _soon),
+        *monitoring(settings, database),
     ]
     return Starlette(
         routes=routes,
