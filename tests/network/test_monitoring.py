@@ -119,6 +119,9 @@ def test_what_waits_and_who_runs_is_told(database: Database, serve: Site) -> Non
     assert found["wetread_destination_up", "pacs"] == 1
     assert found["wetread_instances_received_total", "DX"] == 3
     assert found["wetread_database_up",] == 1
+    assert found["wetread_jobs_ended_total", "chest", "dead"] == 0
+    assert found["wetread_answers_total", "abnormal", "chest"] == 0
+    assert found["wetread_deliveries_sent_total", "pacs"] == 0
 
 
 def test_a_histogram_is_cumulated_and_closed(database: Database, serve: Site) -> None:

@@ -19,6 +19,7 @@ from wetread.config import Settings
 from wetread.metrics import samples
 from wetread.metrics.families import DATABASE_UP, GAUGES, PREFIX
 from wetread.metrics.samples import Sample
+from wetread.metrics.zeros import known
 
 _Values = Sequence[tuple[dict[str, str], float]]
 
@@ -59,17 +60,19 @@ class _Node(Collector):
         """All metrics."""
         found = list(samples.of_this_host(self._settings))
         counted: dict[str, list[tuple[dict[str, str], float]]] = {}
+        zeros: dict[Tally, list[tuple[str, ...]]] = {}
         try:
             with self._database.read() as connection:
                 found += samples.of_the_node(connection, self._settings)
                 counted = meters.values(connection)
+                zeros = known(connection, self._settings)
         except SQLAlchemyError:
             found.append(Sample(DATABASE_UP, (), 0))
         else:
             found.append(Sample(DATABASE_UP, (), 1))
         yield from _gauges(found)
         for tally in TALLIES:
-            yield _counter(tally, counted.get(tally.name, ()))
+            yield _counter(tally, counted.get(tally.name, ()), zeros.get(tally, ()))
         for histogram in HISTOGRAMS:
             sums = counted.get(meters.sum_of(histogram), ())
             yield _histogram(histogram, counted.get(histogram.name, ()), sums)
@@ -85,10 +88,11 @@ def _gauges(found: Iterable[Sample]) -> Iterator[Metric]:
     yield from families.values()
 
 
-def _counter(tally: Tally, counted: _Values) -> Metric:
+def _counter(tally: Tally, counted: _Values, zeros: Sequence[tuple[str, ...]]) -> Metric:
     family = CounterMetricFamily(PREFIX + tally.name, tally.meaning, labels=tally.labels)
-    for labels, value in counted:
-        family.add_metric([labels[name] for name in tally.labels], value)
+    found = {tuple(labels[name] for name in tally.labels): value for labels, value in counted}
+    for place, value in (dict.fromkeys(zeros, 0.0) | found).items():
+        family.add_metric(place, value)
     return family
 
 

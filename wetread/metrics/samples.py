@@ -76,8 +76,9 @@ def _processes(seen: Sequence[Seen]) -> Iterator[Sample]:
         yield Sample(f.ROLES, (role,), roles[role])
     for labels, count in Counter((p.role, p.host, p.version) for p in running).items():
         yield Sample(f.PROCESSES, labels, count)
-    for ended, count in Counter((p.role, p.host) for p in seen if p.silent).items():
-        yield Sample(f.SILENT, ended, count)
+    ended = Counter((p.role, p.host) for p in seen if p.silent)
+    for place in {(p.role, p.host) for p in seen}:
+        yield Sample(f.SILENT, place, ended[place])
     for models, count in Counter(_models(running)).items():
         yield Sample(f.WORKERS, models, count)
     yield from _hosts(running)
