@@ -27,6 +27,7 @@ from wetread.sections import (
     Delivery,
     Destination,
     Log,
+    Metrics,
     Models,
     Node,
     PeerSection,
@@ -65,6 +66,7 @@ class Settings(BaseSettings):
     log: Log = Log()
     audit: AuditSection = AuditSection()
     web: Web = Web()
+    metrics: Metrics = Metrics()
     destination: list[Destination] = []
 
     @classmethod
@@ -205,8 +207,8 @@ def _resolved(settings: Settings, folder: Path) -> Settings:
         url = f"sqlite:///{folder / url.removeprefix('sqlite:///')}"
     folders = [folder / each for each in settings.models.folders]
 
-    def files(section: TlsSection | AuditSection | Web | Destination) -> dict[str, str]:
-        names = ("certificate", "key", "ca", "secret_file")
+    def files(section: TlsSection | AuditSection | Web | Metrics | Destination) -> dict[str, str]:
+        names = ("certificate", "key", "ca", "secret_file", "token_file")
         given = {each: str(getattr(section, each, "")) for each in names}
         return {each: str(folder / path) for each, path in given.items() if path}
 
@@ -218,6 +220,7 @@ def _resolved(settings: Settings, folder: Path) -> Settings:
             "audit": settings.audit.model_copy(update=files(settings.audit)),
             "tls": settings.tls.model_copy(update=files(settings.tls)),
             "web": settings.web.model_copy(update=files(settings.web)),
+            "metrics": settings.metrics.model_copy(update=files(settings.metrics)),
             "destination": [each.model_copy(update=files(each)) for each in settings.destination],
         }
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -294,6 +295,13 @@ class Web(_Section):
                 'login = "header" needs proxies: the networks whose header is believed'
             )
         return self
+
+
+class Metrics(_Section):
+    """``[metrics]``: who may read ``/metrics`` of the dashboard's address."""
+
+    networks: list[IPvAnyNetwork] = [IPv4Network("127.0.0.0/8"), IPv6Network("::1/128")]
+    token_file: str = ""
 
 
 Kind = Literal["sr", "text", "sc", "gsps", "kos", "seg", "pdf", "pm"]

@@ -103,6 +103,10 @@ proxies = []                      # networks of proxies that are believed, e.g. 
 certificate = ""                  # PEM file: ours and its chain; without it, no HTTPS
 key = ""                          # PEM file: its private key, without a password
 
+[metrics]                         # for Prometheus, at /metrics of [web]; see docs/monitoring.md
+networks = ["127.0.0.0/8", "::1/128"]   # who may read them, and
+token_file = ""                   # file: a token; who shows it as bearer may, from anywhere
+
 # Where results go; repeat the section for more than one.
 [[destination]]
 name = "pacs"

@@ -14,6 +14,7 @@ from wetread.cli import (
     commitments,
     config,
     deliveries,
+    health,
     jobs,
     logs,
     models,
@@ -48,6 +49,7 @@ network.register(app)
 status.register(app)
 pausing.register(app)
 logs.register(app)
+health.register(app)
 training.register(app)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(studies.app, name="studies")

@@ -34,6 +34,7 @@ from wetread.web import (
 )
 from wetread.web.door import Door
 from wetread.web.guard import Guard
+from wetread.web.monitoring import monitoring
 from wetread.web.proxy import Proxies
 from wetread.web.site import Shown, Site
 
@@ -67,6 +68,7 @@ def application(
         *audit_trail.routes(),
         *pictures.routes(),
         *live.routes(database),
+        *monitoring(settings, database),
     ]
     app = Starlette(
         routes=routes,
