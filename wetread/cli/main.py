@@ -18,6 +18,7 @@ from wetread.cli import (
     models,
     network,
     run_roles,
+    simulate,
     status,
     storage,
     studies,
@@ -41,6 +42,7 @@ app = typer.Typer(
 )
 run_roles.register(app)
 network.register(app)
+simulate.register(app)
 status.register(app)
 training.register(app)
 app.add_typer(jobs.app, name="jobs")
