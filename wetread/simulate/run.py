@@ -161,7 +161,8 @@ class _Run:
         """Send what comes until it is over, and wait for what is under way."""
         for number, made in enumerate(studies):
             while not made.done() and not self._over():
-                wait([made, *self._under_way], _LOOK_SECONDS, return_when=FIRST_COMPLETED)
+                expected: list[Future[Any]] = [made, *self._under_way]
+                wait(expected, _LOOK_SECONDS, return_when=FIRST_COMPLETED)
                 self._collect(at_once=True)
             self._wait_for_turn(number)
             if self._over():

@@ -76,11 +76,6 @@ class Tally:
         if not outcome.no_association:
             self._seconds.append(outcome.seconds)
 
-    @property
-    def all_stored(self) -> bool:
-        """Whether there was something, and the peer has all of it."""
-        return 0 < self.instances == self.stored
-
     def summary(self, elapsed_seconds: float) -> dict[str, Any]:
         """What is told at the end; times of studies are None where no study was sent."""
         over = max(elapsed_seconds, 1e-9)
