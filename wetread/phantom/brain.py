@@ -12,8 +12,8 @@ from wetread.phantom.raster import Grid, Map
 AIR = -1000.0
 _SKIN, _FAT, _MUSCLE = 20.0, -85.0, 52.0
 _COMPACT, _SPONGY, _BASE = 1450.0, 650.0, 1050.0
-_GREY, _WHITE, _CEREBELLUM, _FLUID, _DURA, _VITREOUS = 37.0, 28.5, 35.0, 7.0, 48.0, 14.0
-_FRESH_BLOOD, _OEDEMA = 68.0, 21.0
+_GREY, _WHITE, _CEREBELLUM, _FLUID, _DURA, _VITREOUS = 38.5, 32.0, 36.0, 9.0, 48.0, 14.0
+_FRESH_BLOOD, _OEDEMA = 68.0, 24.0
 _OEDEMA_MM = 6.0
 _BASE_TOP = -14.0  # above this height there is no bone but the vault
 
@@ -80,10 +80,10 @@ def _pushed(at: Layers, clot: Clot) -> Layers:
 
 def _surface_fluid(head: Head, at: Layers, grid: Grid) -> Map:
     """Distance to the fluid over the brain and in its sulci, mm; negative in it."""
-    cover = at.within - (1.2 + 1.4 * head.wasting) * (1.0 + 0.3 * head.relief.at(grid, at.z))
+    cover = at.within - (0.4 + 1.3 * head.wasting) * (1.0 + 0.3 * head.relief.at(grid, at.z))
     # Sulci follow the zero of a texture; they close towards the depth.
-    half = (0.55 + 1.0 * head.wasting) * (1.0 - at.within / 19.0)
-    sulci = 5.5 * np.abs(head.gyri.at(grid, at.z)) - half
+    half = (0.35 + 0.9 * head.wasting) * (1.0 - at.within / 19.0)
+    sulci = 4.5 * np.abs(head.gyri.at(grid, at.z)) - half
     sulci += np.float32(30.0) * step(at.within - 20.0, 4.0)
     bend = 3.0 * head.relief.at(grid, at.z) + 0.006 * (at.y + 6.0) ** 2
     insula = np.abs(np.abs(at.x) + bend - 0.55 * head.half_width) - 0.7 - 0.6 * head.wasting
@@ -127,7 +127,7 @@ def _chambers(at: Layers, size: float) -> list[Map]:
 def _add_hindbrain(values: Map, at: Layers, head: Head, grid: Grid) -> None:
     """Cerebellum and brainstem below the tentorium, which rises to the middle."""
     roof = np.float32(-12.0 - at.z) - 0.22 * np.abs(at.x) + 8.0
-    below = np.minimum(roof, at.y - 8.0)
+    below = np.minimum(roof, at.y - 4.0 - 0.5 * np.abs(at.x))  # the petrous bones bound it
     _mix(values, _CEREBELLUM + 2.0 * head.grain.at(grid, at.z), step(below, 3.0))
     _mix(values, _DURA, step(1.0 - np.abs(roof), 1.5) * step(at.y - 22.0, 6.0) * 0.7)
     stem = ball(at, (0.0, 22.0, -30.0), (14.0, 13.0, 34.0))
@@ -138,7 +138,7 @@ def _add_falx(values: Map, at: Layers, head: Head) -> None:
     """The fissure between the hemispheres, but for the bridge, and the falx in it."""
     bridge = np.sqrt((at.y / 50.0) ** 2 + np.float32(((at.z - 10.0) / 30.0) ** 2)) - 1.0
     there = step(30.0 * bridge, 6.0) * step(np.float32(at.z + 8.0), 8.0)
-    _mix(values, _FLUID, step(0.7 + 0.9 * head.wasting - np.abs(at.x)) * there)
+    _mix(values, _FLUID, step(0.3 + 0.7 * head.wasting - np.abs(at.x)) * there)
     _mix(values, _DURA, step(0.45 - np.abs(at.x), 1.0) * there)
     sinus = np.minimum(5.0 - np.abs(at.x), 6.0 - at.within - 0.5 * np.abs(at.x))
     _mix(values, _DURA, step(np.minimum(sinus, at.y + 30.0)) * there)

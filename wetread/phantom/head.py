@@ -63,7 +63,7 @@ class Head:
     @cached_property
     def gyri(self) -> Texture:
         """Between whose hills the sulci run."""
-        return self._texture(1, 15.0)
+        return self._texture(1, 12.0)
 
     @cached_property
     def relief(self) -> Texture:
