@@ -21,6 +21,7 @@ from wetread.cli import (
     network,
     pausing,
     run_roles,
+    simulate,
     status,
     storage,
     studies,
@@ -46,6 +47,7 @@ app = typer.Typer(
 )
 run_roles.register(app)
 network.register(app)
+simulate.register(app)
 status.register(app)
 pausing.register(app)
 logs.register(app)
