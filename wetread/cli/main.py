@@ -13,6 +13,7 @@ from db.errors import NotFound, StoreError
 from wetread.cli import (
     commitments,
     config,
+    doctor,
     jobs,
     models,
     network,
@@ -42,6 +43,7 @@ app = typer.Typer(
 run_roles.register(app)
 network.register(app)
 status.register(app)
+doctor.register(app)
 training.register(app)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(studies.app, name="studies")
