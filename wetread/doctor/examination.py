@@ -123,7 +123,7 @@ def _bounded(check: Check, surroundings: Surroundings) -> Iterator[Finding]:
         except Empty:
             yield failed(
                 check.name,
-                f"no answer within {check.seconds:.0f} s",
+                f"no answer within {check.seconds:g} s",
                 f"look at what it looks at by hand: {check.looks_at}",
             )
             return

@@ -73,6 +73,8 @@ def _written(folder: Path, patient_id: str, moment: datetime) -> tuple[Path, str
         fresh=True,
     )
     image.StudyDescription = STUDY_DESCRIPTION
+    image.PatientComments = "Test of a connection, no patient"
+    image.QualityControlSubject = "YES"  # PS3.3 C.7.1.1: a phantom
     path = folder / "test.dcm"
     image.save_as(path, enforce_file_format=True)
     return path, str(image.StudyInstanceUID)

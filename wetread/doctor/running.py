@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -38,12 +39,12 @@ _LEASED = (
     ("commitment reports", Commitment, CommitmentState.REPORTING, "deliver"),
 )
 _GRACE_SECONDS = 10.0
+_LOOK_SECONDS = 0.5
 
 
 def roles(surroundings: Surroundings) -> Iterator[Finding]:
     """Compare who says that it runs with who should."""
-    with surroundings.reading() as connection:
-        seen, moment = processes.seen(connection), now(connection)
+    seen, moment = _heard(surroundings)
     for role, count in wanted(surroundings.settings).items():
         yield _role(role, count, [each for each in seen if each.role == role], moment)
     running = [each for each in seen if not each.silent]
@@ -56,6 +57,18 @@ def roles(surroundings: Surroundings) -> Iterator[Finding]:
         )
     for each in running:
         yield from _alarms(each)
+
+
+def _heard(surroundings: Surroundings) -> tuple[list[Seen], float]:
+    """Who was heard of, and the time; who has just started is given the time to say so."""
+    until = time.monotonic() + processes.BEAT_SECONDS + 1.0
+    while True:
+        with surroundings.reading() as connection:
+            seen, moment = processes.seen(connection), now(connection)
+        running = Counter(each.role for each in seen if not each.silent)
+        if running >= Counter(wanted(surroundings.settings)) or time.monotonic() > until:
+            return seen, moment
+        time.sleep(_LOOK_SECONDS)
 
 
 def wanted(settings: Settings) -> dict[str, int]:
