@@ -163,8 +163,9 @@ def test_cpu_fallback(node: Node, tmp_path: Path) -> None:
     gpu, worker = worries(look(node.config, "devices", devices=tmp_path), "devices")
     assert gpu.found.startswith("1 on this host, and models run on the CPU: lib")
     assert "cannot open shared object file" in gpu.found
-    assert worker.found.startswith("runs on CPUExecutionProvider though there is a GPU")
-    assert "wetread[cuda]" in worker.remedy
+    assert worker.found == "runs on CPUExecutionProvider though there is a GPU"
+    assert "wetread[cuda]" in gpu.remedy
+    assert "start the workers again" in worker.remedy
 
 
 def test_a_dead_worker_and_what_it_holds(tmp_path: Path, pacs: Pacs) -> None:

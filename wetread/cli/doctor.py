@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -132,7 +133,7 @@ def _progress(as_json: bool) -> Iterator[Callable[[Check], None]]:
         yield lambda _: None
         return
     with screen.status("") as status:
-        yield lambda check: status.update(f"{check.name}: {check.looks_at}")
+        yield lambda check: status.update(check.name)
 
 
 def _show(found: Iterable[Examined], as_json: bool) -> list[Examined]:
@@ -146,14 +147,27 @@ def _show(found: Iterable[Examined], as_json: bool) -> list[Examined]:
         if each.check.area != area:
             area = each.check.area
             screen.print(area, style="bold")
-        finding = each.finding
-        line = Text("  ")
-        line.append(f"{_MARKS[finding.verdict]:<5}", _STYLES[finding.verdict])
-        line.append(f" {finding.subject}: {finding.found}")
-        screen.print(line)
+        finding, mark = each.finding, _MARKS[each.finding.verdict]
+        line = Text(_folded(f"  {mark:<6}", f"{finding.subject}: {finding.found}", screen))
+        line.stylize(_STYLES[finding.verdict], 2, 2 + len(mark))
+        screen.print(line, soft_wrap=True)
         if finding.remedy:
-            screen.print(f"        -> {finding.remedy}")
+            screen.print(_folded(" " * 8, f"-> {finding.remedy}", screen), soft_wrap=True)
     return examined
+
+
+def _folded(begin: str, text: str, screen: Console) -> str:
+    """A text in lines that a terminal can show, the further ones under the first word."""
+    if not screen.is_terminal:
+        return begin + text
+    return textwrap.fill(
+        text,
+        max(screen.width, 40),
+        initial_indent=begin,
+        subsequent_indent=" " * len(begin),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def _conclude(examined: Sequence[Examined], as_json: bool) -> None:

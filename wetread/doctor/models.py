@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import socket
 import time
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -23,10 +24,15 @@ from pydicom.uid import (
 )
 
 from db import processes
+from db.processes import Seen
 from wetread.doctor.finding import Finding, failed, ok, warning
 from wetread.doctor.surroundings import Surroundings
 
 _CUDA = "CUDAExecutionProvider"
+_CUDA_MISSES = (
+    "pip install 'wetread[cuda]' for CUDA and cuDNN, or install both; see that the driver works "
+    "('nvidia-smi'); then start the workers again"
+)
 _CPU_WHEEL = "pip uninstall onnxruntime, then pip install --force-reinstall onnxruntime-gpu"
 _DECODED = (
     RLELossless,
@@ -84,51 +90,38 @@ def devices(surroundings: Surroundings) -> Iterator[Finding]:
     """Compare what this host has with what the runtime can use and workers really use."""
     from inference.runtime import available_providers
 
-    gpus = sorted(surroundings.devices.glob("nvidia[0-9]*"))
-    usable = _CUDA in available_providers()
-    why_not = cuda_trouble() if usable else "the CPU-only onnxruntime is installed"
+    gpus = len(sorted(surroundings.devices.glob("nvidia[0-9]*")))
+    workers = _workers(surroundings)
+    here = [each for each in workers if each.host == socket.gethostname()]
     if not gpus:
         yield ok("GPU", "no NVIDIA GPU on this host: models run on the CPU")
-    elif why_not:
-        yield warning(
-            "GPU",
-            f"{len(gpus)} on this host, and models run on the CPU: {why_not}",
-            _remedy(usable),
-        )
+    elif any(_CUDA in _providers(each) for each in here):
+        yield ok("GPU", f"{gpus} on this host, and a worker runs on it")
+    elif _CUDA not in available_providers():
+        found = f"{gpus} on this host, and the CPU-only onnxruntime is installed"
+        yield warning("GPU", found, _CPU_WHEEL)
+    elif why := cuda_trouble():
+        yield warning("GPU", f"{gpus} on this host, and models run on the CPU: {why}", _CUDA_MISSES)
     else:
-        yield ok("GPU", f"{len(gpus)} on this host, and the runtime can use CUDA")
-    yield from _workers(surroundings, bool(gpus), why_not, _remedy(usable))
-
-
-def _remedy(cuda_wheel: bool) -> str:
-    if not cuda_wheel:
-        return _CPU_WHEEL
-    return (
-        "pip install 'wetread[cuda]' for CUDA and cuDNN, or install both; see that the driver "
-        "works ('nvidia-smi'); then start the workers again"
-    )
-
-
-def _workers(
-    surroundings: Surroundings, gpus: bool, why_not: str, remedy: str
-) -> Iterator[Finding]:
-    with surroundings.reading() as connection:
-        running = [each for each in processes.seen(connection) if each.role == "work"]
-    for each in running:
-        said = each.details.get("models") or []
-        providers = sorted({str(model["provider"]) for model in said})
+        yield ok("GPU", f"{gpus} on this host, and the runtime can use CUDA")
+    for each in workers:
+        providers = ", ".join(_providers(each))
         subject = f"worker on {each.host}, pid {each.pid}"
-        if each.silent or not providers:
-            continue
-        if gpus and _CUDA not in providers:
-            yield warning(
-                subject,
-                f"runs on {', '.join(providers)} though there is a GPU"
-                + (why_not and f": {why_not}"),
-                remedy,
-            )
+        if gpus and each in here and _CUDA not in _providers(each):
+            yield warning(subject, f"runs on {providers} though there is a GPU", _CUDA_MISSES)
         else:
-            yield ok(subject, f"{len(said)} models on {', '.join(providers)}")
+            yield ok(subject, f"runs on {providers}")
+
+
+def _workers(surroundings: Surroundings) -> list[Seen]:
+    """Those that run and have said what they run on."""
+    with surroundings.reading() as connection:
+        seen = processes.seen(connection)
+    return [each for each in seen if not each.silent and _providers(each)]
+
+
+def _providers(worker: Seen) -> list[str]:
+    return sorted({str(each["provider"]) for each in worker.details.get("models") or []})
 
 
 def cuda_trouble() -> str:

@@ -52,12 +52,7 @@ def offers(profile: Profile) -> list[Offer]:
 def _classes(profile: Profile, kind: Kind) -> tuple[UID, ...]:
     if kind is not Kind.REPORT:
         return (_CLASSES[kind],)
-    text_goes_too = Kind.TEXT in profile.kinds
-    return tuple(
-        each
-        for each in profile.report_classes
-        if not (each == BasicTextSRStorage and text_goes_too)
-    )
+    return profile.measurement_classes
 
 
 def judged(offer: Offer, accepted: Mapping[str, Collection[str]], subject: str) -> Finding:
