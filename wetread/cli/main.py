@@ -18,6 +18,7 @@ from wetread.cli import (
     models,
     network,
     run_roles,
+    simulate,
     status,
     storage,
     studies,
@@ -42,6 +43,7 @@ app = typer.Typer(
 )
 run_roles.register(app)
 network.register(app)
+simulate.register(app)
 status.register(app)
 doctor.register(app)
 training.register(app)
