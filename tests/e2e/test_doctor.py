@@ -112,22 +112,10 @@ def test_a_test_study_goes_all_the_way_and_is_marked(node: Node, pacs: Pacs) -> 
     (study,) = node.json("studies", "list")
     patients = {(str(each.PatientName), str(each.PatientID)) for each in pacs.received}
     ((name, patient_id),) = patients
-    assert name == "TEST^WETREAD^DOCTOR"
+    assert name.startswith("TEST^WETREAD^")
     assert patient_id.startswith("WETREAD-TEST-")
     assert f"patient ID {patient_id}, study {study['study_uid']}" in steps[-1]["found"]
     assert "in the PACS" in steps[-1]["remedy"]
-
-
-def test_a_test_study_that_no_model_reads_says_why(node: Node, pacs: Pacs) -> None:
-    node.cli("models", "pause", "tiny")
-    try:
-        _, findings = doctor(node, "--round-trip", "--only", "round-trip", "--wait", "4")
-    finally:
-        node.cli("models", "resume", "tiny")
-    (stuck,) = [each for each in findings if each["verdict"] == "failed"]
-    assert stuck["subject"] == "read by tiny"
-    assert "is queued still: its model is paused" in stuck["found"]
-    assert "wetread models resume" in stuck["remedy"]
 
 
 def test_the_wrong_port(node: Node) -> None:

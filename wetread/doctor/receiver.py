@@ -22,7 +22,8 @@ _STALE = (
     "start the roles again, for they read the settings and certificates when they start, and see "
     "that no other program has this port"
 )
-_NOBODY = "no [[peer]] may call from this host without a passcode or a certificate of its own"
+NOBODY = "no [[peer]] may call from this host without a passcode or a certificate of its own"
+"""Why the receiver cannot be called."""
 
 
 class Closed(Exception):
@@ -50,7 +51,7 @@ def _called(settings: Settings, listener: Listener, subject: str) -> Finding:
     try:
         peer = ourselves(settings, listener)
     except Closed:
-        return skipped(subject, f"{shown}; {_NOBODY}", "have a modality send C-ECHO")
+        return skipped(subject, f"{shown}; {NOBODY}", "have a modality send C-ECHO")
     with associated(peer, [VERIFICATION]) as association:
         trouble = verify(association)
     if trouble:
