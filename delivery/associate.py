@@ -35,7 +35,17 @@ _REJECTIONS = {
 
 
 class NoAssociation(Exception):
-    """No association could be opened; the message says why and with whom."""
+    """No association could be opened; the message says why and with whom.
+
+    Attributes
+    ----------
+    rejection
+        Source and diagnostic of the A-ASSOCIATE-RJ (PS3.8 section 9.3.4); None if none came.
+    """
+
+    def __init__(self, reason: str, rejection: tuple[int, int] | None = None) -> None:
+        super().__init__(reason)
+        self.rejection = rejection
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,7 +137,7 @@ def associate(
         if not association.is_established:
             why = witness.trouble if witness is not None else ""
             why = why or (_why_not(association) if opened else "no connection")
-            raise NoAssociation(f"{peer}: {why}")
+            raise NoAssociation(f"{peer}: {why}", _rejection(association))
         yield association
     finally:
         ae.beside.settle(ANSWER_SECONDS)
@@ -145,10 +155,16 @@ def _tls_args(peer: Peer, witness: Witness | None) -> tuple[ssl.SSLContext, str]
 
 
 def _why_not(association: Association) -> str:
-    if association.is_rejected:
-        answer = association.acceptor.primitive
-        source = getattr(answer, "result_source", None)
-        diagnostic = getattr(answer, "diagnostic", None)
-        why = _REJECTIONS.get((source or 0, diagnostic or 0), "no reason given")
-        return f"association rejected: {why}"
+    rejection = _rejection(association)
+    if rejection is not None:
+        return f"association rejected: {_REJECTIONS.get(rejection, 'no reason given')}"
     return "association aborted, or no common presentation context"
+
+
+def _rejection(association: Association) -> tuple[int, int] | None:
+    if not association.is_rejected:
+        return None
+    answer = association.acceptor.primitive
+    source = getattr(answer, "result_source", None)
+    diagnostic = getattr(answer, "diagnostic", None)
+    return source or 0, diagnostic or 0

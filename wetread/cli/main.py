@@ -15,6 +15,7 @@ from wetread.cli import (
     config,
     deliveries,
     health,
+    doctor,
     jobs,
     logs,
     models,
@@ -52,6 +53,7 @@ status.register(app)
 pausing.register(app)
 logs.register(app)
 health.register(app)
+doctor.register(app)
 training.register(app)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(studies.app, name="studies")
