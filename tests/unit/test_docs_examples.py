@@ -8,12 +8,14 @@ import re
 import shlex
 import subprocess
 import tomllib
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 import typer.main
+from rich.text import Text
 
 from wetread.cli.main import app
 from wetread.config import Settings
@@ -78,6 +80,19 @@ def test_every_option_that_is_shown_is_one(page: Path) -> None:
             elif word.startswith("-") and word != "-":
                 known = {option for each in group.params for option in each.opts}
                 assert word.partition("=")[0] in known | {"--help"}, f"wetread {line}"
+
+
+def every_command(group: Any) -> Iterator[Any]:
+    yield group
+    for each in getattr(group, "commands", {}).values():
+        yield from every_command(each)
+
+
+def test_no_help_loses_words_to_markup() -> None:
+    for command in every_command(typer.main.get_command(app)):
+        texts = [command.help, command.epilog, *(getattr(p, "help", "") for p in command.params)]
+        for text in filter(None, texts):
+            assert Text.from_markup(text).plain == text
 
 
 @cache
