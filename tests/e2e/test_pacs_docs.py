@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from pynetdicom import AE
 
 from tests.validators import missing_tools
 from tools.node import Node
@@ -17,7 +18,8 @@ from tools.ports import free_port
 from wetread.phantom import write_study
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
-PAGE = (Path(__file__).parents[2] / "docs" / "pacs.md").read_text("utf-8")
+PAGES = Path(__file__).parents[2] / "docs"
+PAGE = (PAGES / "pacs.md").read_text("utf-8")
 
 
 def shown(language: str, after: str) -> str:
@@ -25,6 +27,20 @@ def shown(language: str, after: str) -> str:
     found = re.search(rf"```{language}\n(.*?)```", PAGE.partition(after)[2], re.S)
     assert found is not None
     return found[1]
+
+
+def refused(port: int) -> list[str]:
+    """Classes of results that the conformance statement lists and Orthanc does not accept."""
+    statement = (PAGES / "conformance.md").read_text("utf-8")
+    classes = re.findall(r"^\| [\w ]+ Storage \| ([\d.]+) \| yes \| yes \|$", statement, re.M)
+    assert len(classes) > 5
+    ae = AE("WETREAD")
+    for each in classes:
+        ae.add_requested_context(each)
+    association = ae.associate("127.0.0.1", port, ae_title="ORTHANC")
+    accepted = {str(each.abstract_syntax) for each in association.accepted_contexts}
+    association.release()
+    return [each for each in classes if each not in accepted]
 
 
 def test_orthanc_as_documented_gets_commits_and_keeps_strangers_out(tmp_path: Path) -> None:
@@ -54,6 +70,7 @@ def test_orthanc_as_documented_gets_commits_and_keeps_strangers_out(tmp_path: Pa
             deliveries = node.json("jobs", "show", str(job["id"]))["deliveries"]
             states = {each["state"] for each in deliveries}
         assert len(orthanc.files()) == len(sources) + len(deliveries)
+        assert refused(port) == []
         if not missing_tools("storescu"):
             stranger = subprocess.run(
                 ["storescu", "-aet", "STRANGER", "-aec", "ORTHANC", "127.0.0.1", str(port),
