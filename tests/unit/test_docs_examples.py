@@ -82,6 +82,16 @@ def test_every_option_that_is_shown_is_one(page: Path) -> None:
                 assert word.partition("=")[0] in known | {"--help"}, f"wetread {line}"
 
 
+def test_the_times_that_the_console_page_states_are_the_defaults() -> None:
+    page = (ROOT / "docs/console.md").read_text("utf-8")
+    study = Settings().study
+    quiet = study.quiet_seconds
+    assert quiet["CR"] == quiet["DX"]
+    assert f"{quiet['CR']:g} seconds for CR and DX, {quiet['default']:g} for others" in page
+    assert study.release_seconds == 1
+    assert "released and a second has passed" in page
+
+
 def every_command(group: Any) -> Iterator[Any]:
     yield group
     for each in getattr(group, "commands", {}).values():
