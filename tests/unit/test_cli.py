@@ -279,6 +279,7 @@ COMMANDS = [
     ["up"], ["receive"], ["work"], ["deliver"], ["echo", "A@h:1"], ["send", "x", "--to", "A@h:1"],
     ["jobs", "list"], ["jobs", "show", "1"], ["jobs", "retry", "1"], ["jobs", "cancel", "1"],
     ["studies", "list"], ["studies", "show", "1"], ["models", "list"], ["models", "check"],
+    ["models", "enable", "x"], ["models", "disable", "x"],
     ["models", "pause"], ["models", "resume"], ["config", "check"],
 ]  # fmt: skip
 

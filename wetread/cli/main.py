@@ -30,7 +30,9 @@ COMMANDS = {
         "wetread.cli.deliveries", "Results on their way to destinations: list, retry."
     ),
     "commitments": Lazy("wetread.cli.commitments", "Storage commitment: list, show, retry."),
-    "models": Lazy("wetread.cli.models", "The model packages: list, check, pause, resume."),
+    "models": Lazy(
+        "wetread.cli.models", "The model packages: list, check, pause, resume, disable, enable."
+    ),
     "storage": Lazy("wetread.cli.storage", "The data folder: show, purge, verify."),
     "config": Lazy("wetread.cli.config", "The settings: init, check, passcode."),
     "echo": Lazy("wetread.cli.network", "Verify a peer."),
