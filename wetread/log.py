@@ -12,7 +12,6 @@ import logging
 import os
 import socket
 import sys
-import warnings
 from collections import Counter
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -21,6 +20,7 @@ from pathlib import Path
 import structlog
 
 from audit.file import FileSink
+from wetread.quiet import silence_libraries
 from wetread.sections import Log
 
 FULL_BYTES = 16_000_000
@@ -67,13 +67,6 @@ def configure(settings: Log, role: str, *, lasting: bool = True, file: Path | No
     silence_libraries()
     if file is not None and sink is None:
         structlog.get_logger(__name__).error("log.file_unusable", file=str(file))
-
-
-def silence_libraries() -> None:
-    """Keep libraries quiet: their warnings quote what peers say, which may be a patient's name."""
-    warnings.simplefilter("ignore")
-    for name in ("pydicom", "pynetdicom", "dicomweb_client", "retrying", "urllib3", "uvicorn"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def counted() -> dict[str, int]:
