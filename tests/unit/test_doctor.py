@@ -217,6 +217,16 @@ def test_a_full_disk(disk: Disk, tmp_path: Path, sqlite_database: Database) -> N
     assert {each.verdict for each in of(examined, "speed")} == {Verdict.SKIPPED}
 
 
+def test_a_disk_that_lasts_for_hours(tmp_path: Path, disk: Disk, sqlite_database: Database) -> None:
+    arrive(sqlite_database, instance())
+    with sqlite_database.write() as connection:
+        connection.execute(text("update instance set size = 1000000"))
+    file = settings(tmp_path, at(sqlite_database), data_dir=str(disk.root), free_megabytes=1)
+    found, *_ = worries(look(file, "space"), "space")
+    assert re.search(r"refused below 1 MB, which is in \d+\.\d hours at this rate$", found.found)
+    assert "larger disk" in found.remedy
+
+
 def test_a_disk_that_is_mounted_for_reading(disk: Disk, tmp_path: Path) -> None:
     file = settings(tmp_path, data_dir=str(disk.root))
     subprocess.run(["mount", "-o", "remount,ro", str(disk.root)], check=True)
