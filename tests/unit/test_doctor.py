@@ -130,6 +130,8 @@ def test_a_database_that_is_not_there_yet_is_not_made(tmp_path: Path) -> None:
     assert found.endswith("wetread.db: there is none yet")
     assert "wetread up" in remedy
     assert [each.check.name for each in examined] == ["database", "schema", "roles"]
+    shown, _ = fault(look(settings(tmp_path), "archive", "space"))
+    assert shown.endswith("wetread-data: there is none")
     assert [each.finding.verdict for each in examined[1:]] == [Verdict.SKIPPED, Verdict.SKIPPED]
     assert sorted(each.name for each in tmp_path.iterdir()) == ["wetread.toml"]
 
@@ -222,8 +224,8 @@ def test_a_disk_that_lasts_for_hours(tmp_path: Path, disk: Disk, sqlite_database
     with sqlite_database.write() as connection:
         connection.execute(text("update instance set size = 1000000"))
     file = settings(tmp_path, at(sqlite_database), data_dir=str(disk.root), free_megabytes=1)
-    found, *_ = worries(look(file, "space"), "space")
-    assert re.search(r"refused below 1 MB, which is in \d+\.\d hours at this rate$", found.found)
+    (found,) = worries(look(file, "time-left"), "time-left")
+    assert re.fullmatch(r"\d+\.\d hours at this rate", found.found)
     assert "larger disk" in found.remedy
 
 
@@ -402,8 +404,8 @@ def test_which_checks_run() -> None:
         return [each.name for each in chosen(CHECKS, only, skip)]
 
     assert names([], []) == [each.name for each in CHECKS]
-    assert names(["space"], []) == ["database", "schema", "space"]
-    assert names(["space"], ["schema"]) == ["database", "space"]
+    assert names(["queue"], []) == ["database", "schema", "queue"]
+    assert names(["queue"], ["schema"]) == ["database", "queue"]
     with pytest.raises(UnknownCheck, match="no check 'weather'; there are settings"):
         names(["weather"], [])
 
