@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text, update
 
-from db import processes
+from db import migrate, processes
 from db.engine import Database
 from db.processes import Running
 from db.schema import Process
@@ -144,13 +144,14 @@ def test_a_server_that_is_away(tmp_path: Path) -> None:
 
 
 def test_the_schema_of_an_older_version(tmp_path: Path, database: Database) -> None:
-    set_schema(database, "0007")
+    *_, older, current = migrate.revisions()
+    set_schema(database, older)
     found, remedy = fault(look(settings(tmp_path, at(database)), "roles"))
-    assert found == "the database has schema 0007, this version needs 0008"
+    assert found == f"the database has schema {older}, this version needs {current}"
     assert "back the database up" in remedy
     with database.read() as connection:  # looking has not upgraded it
         assert connection.execute(text("select version_num from alembic_version")).all() == [
-            ("0007",)
+            (older,)
         ]
 
 
