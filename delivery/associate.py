@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -123,16 +124,19 @@ def associate(
     ae.maximum_pdu_size = _MAXIMUM_PDU_SIZE
     opened: list[evt.Event] = []
     witness = Witness(peer.tls) if peer.tls is not None else None
-    association = ae.associate(
-        peer.host,
-        peer.port,
-        contexts=[build_context(sop_class, list(syntaxes)) for sop_class, syntaxes in contexts],
-        ae_title=peer.ae_title,
-        max_pdu=_MAXIMUM_PDU_SIZE,
-        ext_neg=[build_role(each, scp_role=True) for each in as_scp],
-        evt_handlers=[(evt.EVT_CONN_OPEN, opened.append), *handlers],
-        tls_args=_tls_args(peer, witness),
-    )
+    try:
+        association = ae.associate(
+            peer.host,
+            peer.port,
+            contexts=[build_context(sop_class, list(syntaxes)) for sop_class, syntaxes in contexts],
+            ae_title=peer.ae_title,
+            max_pdu=_MAXIMUM_PDU_SIZE,
+            ext_neg=[build_role(each, scp_role=True) for each in as_scp],
+            evt_handlers=[(evt.EVT_CONN_OPEN, opened.append), *handlers],
+            tls_args=_tls_args(peer, witness),
+        )
+    except (socket.gaierror, UnicodeError) as error:  # the second for what can be no name at all
+        raise NoAssociation(f"{peer}: no address is known for this name") from error
     try:
         if not association.is_established:
             why = witness.trouble if witness is not None else ""

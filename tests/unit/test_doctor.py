@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text, update
 
-from db import processes
+from db import migrate, processes
 from db.engine import Database
 from db.processes import Running
 from db.schema import Process
@@ -130,6 +130,8 @@ def test_a_database_that_is_not_there_yet_is_not_made(tmp_path: Path) -> None:
     assert found.endswith("wetread.db: there is none yet")
     assert "wetread up" in remedy
     assert [each.check.name for each in examined] == ["database", "schema", "roles"]
+    shown, _ = fault(look(settings(tmp_path), "archive", "space"))
+    assert shown.endswith("wetread-data: there is none")
     assert [each.finding.verdict for each in examined[1:]] == [Verdict.SKIPPED, Verdict.SKIPPED]
     assert sorted(each.name for each in tmp_path.iterdir()) == ["wetread.toml"]
 
@@ -142,13 +144,14 @@ def test_a_server_that_is_away(tmp_path: Path) -> None:
 
 
 def test_the_schema_of_an_older_version(tmp_path: Path, database: Database) -> None:
-    set_schema(database, "0007")
+    *_, older, current = migrate.revisions()
+    set_schema(database, older)
     found, remedy = fault(look(settings(tmp_path, at(database)), "roles"))
-    assert found == "the database has schema 0007, this version needs 0008"
+    assert found == f"the database has schema {older}, this version needs {current}"
     assert "back the database up" in remedy
     with database.read() as connection:  # looking has not upgraded it
         assert connection.execute(text("select version_num from alembic_version")).all() == [
-            ("0007",)
+            (older,)
         ]
 
 
@@ -215,6 +218,16 @@ def test_a_full_disk(disk: Disk, tmp_path: Path, sqlite_database: Database) -> N
     assert space.found.endswith("images are refused below 1 MB: they are refused now")
     assert "[storage] remove what is old" in space.remedy
     assert {each.verdict for each in of(examined, "speed")} == {Verdict.SKIPPED}
+
+
+def test_a_disk_that_lasts_for_hours(tmp_path: Path, disk: Disk, sqlite_database: Database) -> None:
+    arrive(sqlite_database, instance())
+    with sqlite_database.write() as connection:
+        connection.execute(text("update instance set size = 1000000"))
+    file = settings(tmp_path, at(sqlite_database), data_dir=str(disk.root), free_megabytes=1)
+    (found,) = worries(look(file, "time-left"), "time-left")
+    assert re.fullmatch(r"\d+\.\d hours at this rate", found.found)
+    assert "larger disk" in found.remedy
 
 
 def test_a_disk_that_is_mounted_for_reading(disk: Disk, tmp_path: Path) -> None:
@@ -392,8 +405,8 @@ def test_which_checks_run() -> None:
         return [each.name for each in chosen(CHECKS, only, skip)]
 
     assert names([], []) == [each.name for each in CHECKS]
-    assert names(["space"], []) == ["database", "schema", "space"]
-    assert names(["space"], ["schema"]) == ["database", "space"]
+    assert names(["queue"], []) == ["database", "schema", "queue"]
+    assert names(["queue"], ["schema"]) == ["database", "queue"]
     with pytest.raises(UnknownCheck, match="no check 'weather'; there are settings"):
         names(["weather"], [])
 

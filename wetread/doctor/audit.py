@@ -45,9 +45,9 @@ def _file(path: Path) -> Finding:
 
 
 def _server(server: Server) -> Finding:
-    connect(server.host, server.port).close()
     try:
         with server.connect():
             return ok("server", f"{server.host}:{server.port} takes us, over TLS")
     except OSError as error:
+        connect(server.host, server.port).close()  # raises what keeps us from it, if TLS does not
         raise not_secured(server.host, error) from error

@@ -70,9 +70,15 @@ CHECKS = (
     Check(
         name="space",
         area="Data folder",
-        looks_at="free space against `free_megabytes`, and the hours that are left",
+        looks_at="free space against `free_megabytes`, and free inodes",
         look=storage.space,
-        needs=("schema",),
+    ),
+    Check(
+        name="time-left",
+        area="Data folder",
+        looks_at="how long the free space lasts at the rate of the last day",
+        look=storage.time_left,
+        needs=("schema", "archive"),
     ),
     Check(
         name="roles",

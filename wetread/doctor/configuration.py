@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 from wetread import certificates
 from wetread.certificates import TlsFiles
 from wetread.config import ConfigError, Settings
-from wetread.doctor.finding import Finding, failed, ok, warning
+from wetread.doctor.finding import Finding, failed, ok, skipped, warning
 from wetread.doctor.surroundings import Surroundings
 
-_PREFIX = "WETREAD_"
+_OVER = tuple(f"WETREAD_{section.upper()}" for section in Settings.model_fields)
 
 
 def settings(surroundings: Surroundings) -> Iterator[Finding]:
@@ -32,7 +32,7 @@ def settings(surroundings: Surroundings) -> Iterator[Finding]:
         )
     else:
         yield ok("file", f"{file}: every key is known and every value allowed")
-    over = sorted(name for name in os.environ if name.upper().startswith(_PREFIX) and "__" in name)
+    over = sorted(name for name in os.environ if name.upper().partition("__")[0] in _OVER)
     if over:
         # Names only: a value may be a password.
         yield ok("environment", f"goes over the file: {', '.join(over)}")
@@ -50,12 +50,14 @@ def settings(surroundings: Surroundings) -> Iterator[Finding]:
 
 def files(surroundings: Surroundings) -> Iterator[Finding]:
     """Certificates, keys and secrets: whether they can be used, until when, and who reads them."""
-    for name, each in _tls_files(surroundings.settings):
-        if each != TlsFiles():
-            yield from _judged(name, each)
-    for destination in surroundings.settings.destination:
-        if destination.secret_file:
-            yield from _secret(f"destination {destination.name}", destination.secret_file)
+    given = [each for each in _tls_files(surroundings.settings) if each[1] != TlsFiles()]
+    secrets = [each for each in surroundings.settings.destination if each.secret_file]
+    for name, each in given:
+        yield from _judged(name, each)
+    for destination in secrets:
+        yield from _secret(f"destination {destination.name}", destination.secret_file)
+    if not given and not secrets:
+        yield skipped("files", "the settings name no certificate, key or secret")
 
 
 def _tls_files(read: Settings) -> Iterator[tuple[str, TlsFiles]]:

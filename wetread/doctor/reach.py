@@ -45,7 +45,7 @@ def connect(host: str, port: int) -> socket.socket:
     """
     try:
         return socket.create_connection((host, port), _CONNECT_SECONDS)
-    except socket.gaierror as error:
+    except (socket.gaierror, UnicodeError) as error:
         raise Unreached(
             f"nobody knows the name {host}", "correct host in the settings, or the DNS"
         ) from error
@@ -68,20 +68,19 @@ def connect(host: str, port: int) -> socket.socket:
 
 @contextmanager
 def associated(peer: Peer, contexts: Sequence[tuple[str, Sequence[str]]]) -> Iterator[Association]:
-    """Open an association, step by step.
+    """Open an association; if there is none, find out step by step how far it goes.
 
     Raises
     ------
     Unreached
         There is no connection, no TLS, or no association.
     """
-    connect(peer.host, peer.port).close()
-    if peer.tls is not None:
-        _shake_hands(peer, peer.tls)
     try:
         with associate(peer, contexts) as association:
             yield association
     except NoAssociation as error:
+        if error.rejection is None:
+            _follow(peer)
         raise _refused(peer, error) from error
 
 
@@ -100,11 +99,14 @@ def verify(association: Association) -> str:
     return f"status {int(answer.Status):04X} for C-ECHO" if answer.Status else ""
 
 
-def _shake_hands(peer: Peer, context: ssl.SSLContext) -> None:
+def _follow(peer: Peer) -> None:
+    """Connect, and secure the connection; that there is no association is told otherwise."""
     name = peer.server_name or peer.host
     with connect(peer.host, peer.port) as plain:
+        if peer.tls is None:
+            return
         try:
-            with context.wrap_socket(plain, server_hostname=name):
+            with peer.tls.wrap_socket(plain, server_hostname=name):
                 pass
         except OSError as error:
             raise not_secured(name, error) from error

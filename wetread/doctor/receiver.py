@@ -41,17 +41,14 @@ def receiver(surroundings: Surroundings) -> Iterator[Finding]:
 
 
 def _called(settings: Settings, listener: Listener, subject: str) -> Finding:
-    shown = "it listens"
-    if listener.secured:
-        shown = _secured(settings, listener)
-        if settings.tls.ca and "alert" in shown:
-            return skipped(subject, f"it listens, and refuses our own certificate: {shown}")
-    else:
-        connect(_addresses(settings)[0], listener.port).close()
+    refusal = _compare(settings, listener) if listener.secured else ""
+    if refusal:
+        return skipped(subject, f"it listens, and refuses our own certificate: {refusal}")
     try:
         peer = ourselves(settings, listener)
     except Closed:
-        return skipped(subject, f"{shown}; {NOBODY}", "have a modality send C-ECHO")
+        connect(_addresses(settings)[0], listener.port).close()
+        return skipped(subject, f"it listens; {NOBODY}", "have a modality send C-ECHO")
     with associated(peer, [VERIFICATION]) as association:
         trouble = verify(association)
     if trouble:
@@ -102,16 +99,23 @@ def _addresses(settings: Settings) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _secured(settings: Settings, listener: Listener) -> str:
-    """Shake hands, and compare the certificate that is shown with the one in the file."""
+def _compare(settings: Settings, listener: Listener) -> str:
+    """Compare the certificate that is shown with the one in the file.
+
+    Returns
+    -------
+    str
+        Why the receiver does not trust ours, which a peer would have one of its own for; empty if
+        it does.
+    """
     host = _addresses(settings)[0]
     with connect(host, listener.port) as plain:
         try:
             with _unverified(settings).wrap_socket(plain) as secured:
-                shown, spoken = secured.getpeercert(binary_form=True), secured.version()
+                shown = secured.getpeercert(binary_form=True)
         except OSError as error:
             found = not_secured(host, error)
-            if "alert" in str(found):
+            if settings.tls.ca and "alert" in str(found):
                 return str(found)
             raise found from error
     if shown != certificates.leaf(settings.tls.certificate):
@@ -119,7 +123,7 @@ def _secured(settings: Settings, listener: Listener) -> str:
             f"it shows another certificate than {settings.tls.certificate}",
             "it was renewed since the receiver started",
         )
-    return f"it listens and speaks {spoken}"
+    return ""
 
 
 def _unverified(settings: Settings) -> ssl.SSLContext:

@@ -12,7 +12,7 @@ from typing import IO
 
 from db import figures, overview
 from scp.disk import MEGABYTE, free_bytes
-from wetread.doctor.finding import Finding, failed, ok, warning
+from wetread.doctor.finding import Finding, failed, ok, skipped, warning
 from wetread.doctor.surroundings import Surroundings
 from wetread.presence import TOTALS
 
@@ -29,6 +29,10 @@ _MEASURED_SECONDS = 1.5
 _SLOW_MEGABYTES, _SLOW_SYNCS = 30.0, 25.0
 _SHORT_HOURS = 48.0
 _FEW_FILES = 100_000
+_MAKE_ROOM = (
+    "make room, have [storage] remove what is old ('wetread storage show' says what there is), or "
+    "move [node] data_dir to a larger disk"
+)
 
 
 def archive(surroundings: Surroundings) -> Iterator[Finding]:
@@ -163,28 +167,37 @@ def _temporary(folder: Path) -> IO[bytes]:
 
 
 def space(surroundings: Surroundings) -> Iterator[Finding]:
-    """Compare what is free with the mark, and with what comes."""
+    """Compare what is free with the mark below which images are refused."""
     node = surroundings.settings.node
+    if not node.data_dir.is_dir():
+        yield skipped("free space", f"{node.data_dir}: there is none")
+        return
     free, mark = free_bytes(node.data_dir), node.free_megabytes * MEGABYTE
     shown = f"{free // MEGABYTE} MB free; images are refused below {node.free_megabytes} MB"
-    remedy = (
-        "make room, have [storage] remove what is old ('wetread storage show' says what there is), "
-        "or move [node] data_dir to a larger disk"
-    )
-    hours = _hours_left(surroundings, free - mark)
-    if free < mark or free < MEGABYTE:
-        yield failed("free space", f"{shown}: they are refused now", remedy)
-    elif hours is not None and hours < _SHORT_HOURS:
-        yield warning("free space", f"{shown}, which is in {hours:.1f} hours at this rate", remedy)
-    elif hours is not None:
-        yield ok("free space", f"{shown}, which is in {hours / 24:.0f} days at this rate")
+    if free < max(mark, MEGABYTE):
+        yield failed("free space", f"{shown}: they are refused now", _MAKE_ROOM)
     else:
-        yield ok("free space", f"{shown}; nothing was received within 24 hours")
-    files = os.statvfs(node.data_dir).f_favail
-    if os.statvfs(node.data_dir).f_files and files < _FEW_FILES:
+        yield ok("free space", shown)
+    disk = os.statvfs(node.data_dir)
+    if disk.f_files and disk.f_favail < _FEW_FILES:
         yield warning(
-            "files", f"only {files} more files fit (inodes)", "make the file system with more"
+            "files",
+            f"only {disk.f_favail} more files fit (inodes)",
+            "make the file system with more of them",
         )
+
+
+def time_left(surroundings: Surroundings) -> Iterator[Finding]:
+    """Compare what is free with what came within a day."""
+    node = surroundings.settings.node
+    spare = free_bytes(node.data_dir) - node.free_megabytes * MEGABYTE
+    hours = _hours_left(surroundings, spare)
+    if hours is None:
+        yield ok("time left", "nothing was received within 24 hours")
+    elif hours < _SHORT_HOURS:
+        yield warning("time left", f"{hours:.1f} hours at this rate", _MAKE_ROOM)
+    else:
+        yield ok("time left", f"{hours / 24:.0f} days at this rate")
 
 
 def _hours_left(surroundings: Surroundings, spare: int) -> float | None:
