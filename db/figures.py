@@ -11,6 +11,8 @@ from sqlalchemy import Connection, select, update
 from db.engine import Database, insert_ignoring, now
 from db.schema import Figure
 
+_UNCOUNTED = "null"
+
 
 class Counted(NamedTuple):
     """A figure, and how many seconds ago it was counted."""
@@ -20,11 +22,11 @@ class Counted(NamedTuple):
 
 
 def shown(connection: Connection, name: str) -> Counted | None:
-    """Return a figure as it was counted last; None if it never was."""
+    """Return a figure as it was counted last; None if it never was, or is for the first time."""
     row = connection.execute(
         select(Figure.value, Figure.counted_at).where(Figure.name == name)
     ).one_or_none()
-    if row is None:
+    if row is None or row.value == _UNCOUNTED:
         return None
     return Counted(json.loads(row.value), max(0.0, now(connection) - row.counted_at))
 
@@ -42,12 +44,17 @@ def refresh(
     with database.read() as connection:
         value = count(connection)
     with database.write() as connection:
-        connection.execute(
-            update(Figure)
-            .where(Figure.name == name)
-            .values(value=json.dumps(value), counted_at=now(connection))
-        )
+        note(connection, name, value)
     return True
+
+
+def note(connection: Connection, name: str, value: Any) -> None:
+    """Keep what was counted, as of now, after ``claim``."""
+    connection.execute(
+        update(Figure)
+        .where(Figure.name == name)
+        .values(value=json.dumps(value), counted_at=now(connection))
+    )
 
 
 def claim(connection: Connection, name: str, older: float) -> bool:
@@ -56,5 +63,5 @@ def claim(connection: Connection, name: str, older: float) -> bool:
     due = update(Figure).where(Figure.name == name, Figure.counted_at < moment - older)
     if connection.execute(due.values(counted_at=moment)).rowcount:
         return True
-    values = {"name": name, "counted_at": moment, "value": "null"}
+    values = {"name": name, "counted_at": moment, "value": _UNCOUNTED}
     return insert_ignoring(connection, Figure, values) is not None

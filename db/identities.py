@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Collection
 from dataclasses import asdict, dataclass
 
-from sqlalchemy import Connection, Select, delete, or_, select
+from sqlalchemy import Connection, Select, delete, false, or_, select
 
 from db.engine import insert_ignoring
 from db.schema import Identity
@@ -77,12 +77,12 @@ def found_by(words: str) -> Select[str]:
     """Study UIDs of a patient ID, an accession number, or names that begin like this.
 
     A name is found by the beginning of its family name, or of family and given name parted by a
-    space or "^", whatever the case and the accents.
+    space or "^", whatever the case and the accents. No words find nothing.
     """
     key = name_key(words)
     exact = or_(Identity.accession_number == words, Identity.patient_id == words)
     if not key:
-        return select(Identity.study_uid).where(exact)
+        return select(Identity.study_uid).where(false())
     named = Identity.name_key.startswith(key, autoescape=True)
     return select(Identity.study_uid).where(or_(exact, named))
 

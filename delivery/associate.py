@@ -13,7 +13,7 @@ from pynetdicom.association import Association
 from pynetdicom.presentation import build_context, build_role
 from pynetdicom.transport import AddressInformation
 
-from delivery.beside import serve_beside
+from delivery.beside import Beside
 from delivery.lending import LendingSocket
 from delivery.tls import Witness
 
@@ -65,13 +65,15 @@ class Peer:
 class _CallingAE(AE):
     """Makes associations whose socket can be borrowed, and which serve requests beside ours."""
 
+    beside: Beside
+
     def _create_socket(
         self,
         assoc: Association,
         address: AddressInformation,
         tls_args: tuple[ssl.SSLContext, str] | None,
     ) -> LendingSocket:
-        serve_beside(assoc)  # here, since nothing can have come yet
+        self.beside = Beside(assoc)  # here, since nothing can have come yet
         lending = LendingSocket(assoc, address=address)
         lending.tls_args = tls_args
         return lending
@@ -128,6 +130,7 @@ def associate(
             raise NoAssociation(f"{peer}: {why}")
         yield association
     finally:
+        ae.beside.settle(ANSWER_SECONDS)
         if association.is_established:
             association.release()
         if witness is not None:

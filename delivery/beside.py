@@ -1,4 +1,4 @@
-"""Keeps what is served beside an association's loop from saying that the loop runs."""
+"""Reports that are served beside an association's loop, in threads that pynetdicom starts."""
 
 from __future__ import annotations
 
@@ -9,26 +9,44 @@ from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import DimseServiceType
 
 
-def serve_beside(association: Association) -> None:
-    """Let an association serve N-EVENT-REPORT without losing sight of its own loop.
+class Beside:
+    """Lets an association serve N-EVENT-REPORT without losing its loop or its answer.
 
     pynetdicom serves that request in a thread of its own, and notes at the end of it that the
     association's loop runs. If the loop was paused meanwhile, by ``release`` or by a request of
-    ours, whoever waits for the pause waits for ever.
+    ours, whoever waits for the pause waits for ever. And nothing keeps a release from overtaking
+    the answer, which then is never sent.
+
+    Parameters
+    ----------
+    association
+        Before anything can have come.
     """
-    serve = association._serve_request
 
-    def serving(msg: DimseServiceType, context_id: int) -> None:
-        if threading.current_thread() is association:
-            serve(msg, context_id)
-        else:
-            Association._serve_request(cast(Association, _Beside(association)), msg, context_id)
+    def __init__(self, association: Association) -> None:
+        self._association = association
+        self._threads: list[threading.Thread] = []
+        self._serve = association._serve_request
+        association._serve_request = self._serving  # type: ignore[method-assign]
 
-    association._serve_request = serving  # type: ignore[method-assign]
+    def settle(self, seconds: float) -> None:
+        """Wait until what is being served is answered, at most so long for each."""
+        for thread in list(self._threads):
+            if thread is not threading.current_thread():
+                thread.join(seconds)
+
+    def _serving(self, msg: DimseServiceType, context_id: int) -> None:
+        thread = threading.current_thread()
+        if thread is self._association:
+            self._serve(msg, context_id)
+            return
+        self._threads.append(thread)
+        apart = cast(Association, _Apart(self._association))
+        Association._serve_request(apart, msg, context_id)
 
 
-class _Beside:
-    """An association as a thread beside its loop sees it: all but the loop's pause is its own."""
+class _Apart:
+    """An association as a thread beside its loop sees it: the loop's pause is not its own."""
 
     def __init__(self, association: Association) -> None:
         object.__setattr__(self, "_association", association)

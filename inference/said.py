@@ -29,8 +29,9 @@ def said(reading: Reading) -> str:
     """
     decisions = _decisions(reading)
     decision = gravest(each for each, _ in decisions)
-    probabilities = next((found for each, found in decisions if each is decision), ())
     shown = _shown(reading, decision)
+    found = (each for made, each in decisions if made is decision)
+    probabilities = next(found, shown.probabilities)
     value: dict[str, Any] = {
         "answer": decision.normality.value if decision else None,
         "abnormal_probability": _rounded(decision.abnormal_probability) if decision else None,

@@ -24,7 +24,7 @@ from wetread.version import version
 TOTALS = "totals"
 """The figure that ``db.overview.totals`` counts."""
 
-_COUNT_SECONDS = 30.0
+_COUNT_SECONDS = 60.0
 _LEAVE_SECONDS = 1.0
 
 _log = structlog.get_logger(__name__)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 from sqlalchemy import select, update
 
-from db import jobs, stats, studies
+from db import identities, jobs, stats, studies
 from db.archive import Archive
 from db.engine import Database
 from db.schema import Delivery, Job
@@ -561,3 +562,17 @@ def _over(node: Node) -> bool:
     with node.database.read() as connection:
         rows = stats.jobs(connection)
     return len(rows) == 2 and all(each["state"] not in ("queued", "running") for each in rows)
+
+
+def test_what_was_said_and_whose_study_it_is_can_be_looked_up(node: Node) -> None:
+    node.receive(image())  # bright
+    read_all(node.worker())
+    with node.database.read() as connection:
+        (row,) = connection.execute(select(Job.answers, Job.batch))
+        (person,) = identities.of(connection, [STUDY]).values()
+    said = json.loads(row.answers)
+    assert (said["answer"], said["leading"], said["images"]) == ("abnormal", "pneumonia", 1)
+    assert 0.9 < said["abnormal_probability"] <= 1
+    assert row.batch == 1
+    assert (person.patient_name, person.patient_id) == (PATIENT, PATIENT_ID)
+    assert PATIENT_ID not in row.answers

@@ -87,6 +87,15 @@ def answer(asked: Dataset, *failed: str) -> tuple[Dataset, int]:
     return information, 2 if bad else 1
 
 
+def request(association: Association) -> None:
+    """Ask to commit to something."""
+    item = Dataset()
+    item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = "1.2.3", "1.2.3.4"
+    asked = Dataset()
+    asked.TransactionUID, asked.ReferencedSOPSequence = "1.2.3.5", [item]
+    association.send_n_action(asked, 1, PUSH_MODEL, PUSH_MODEL_INSTANCE)
+
+
 def on_the_same(*failed: str) -> Reply:
     """Report on the association that asked."""
 
@@ -229,6 +238,32 @@ def test_a_pacs_that_is_away_is_asked_later(database: Database, job_id: int) -> 
     assert state(database, job_id) == "sent"
 
 
+def test_a_report_is_answered_before_the_release() -> None:
+    statuses: list[int] = []
+    served, answered = threading.Event(), threading.Event()
+
+    def slowly(_event: evt.Event) -> tuple[int, None]:
+        served.set()
+        answered.wait(0.5)  # by then the release would have been sent
+        return 0, None
+
+    def reply(association: Association, asked: Dataset) -> None:
+        information, kind = answer(asked)
+        status, _ = association.send_n_event_report(
+            information, kind, PUSH_MODEL, PUSH_MODEL_INSTANCE
+        )
+        statuses.append(int(status.Status))
+
+    pacs = CommittingPacs(then=reply)
+    handlers: list[evt.EventHandlerType] = [(evt.EVT_N_EVENT_REPORT, slowly)]
+    contexts = [(PUSH_MODEL, [ExplicitVRLittleEndian])]
+    with pacs.running():
+        with associate(peer(pacs.port), contexts, handlers=handlers) as association:
+            request(association)
+            assert served.wait(10)
+        wait_until(lambda: statuses == [0])
+
+
 def test_a_report_does_not_undo_the_pause_of_who_is_about_to_release() -> None:
     served, paused = threading.Event(), threading.Event()
     serving: list[threading.Thread] = []
@@ -243,10 +278,7 @@ def test_a_report_does_not_undo_the_pause_of_who_is_about_to_release() -> None:
     handlers: list[evt.EventHandlerType] = [(evt.EVT_N_EVENT_REPORT, on_report)]
     contexts = [(PUSH_MODEL, [ExplicitVRLittleEndian])]
     with pacs.running(), associate(peer(pacs.port), contexts, handlers=handlers) as association:
-        asked = Dataset()
-        asked.TransactionUID = "1.2.3"
-        asked.ReferencedSOPSequence = []
-        association.send_n_action(asked, 1, PUSH_MODEL, PUSH_MODEL_INSTANCE)
+        request(association)
         assert served.wait(10)
         association._reactor_checkpoint.clear()
         wait_until(lambda: bool(association._reactor_checkpoint._cond._waiters))  # type: ignore[attr-defined]

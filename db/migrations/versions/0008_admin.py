@@ -23,6 +23,16 @@ def upgrade() -> None:
         sqlite_where=sa.text("committed_at is not null"),
         postgresql_where=sa.text("committed_at is not null"),
     )
+    op.drop_index("ix_delivery_commit_at", "delivery")
+    waiting = sa.text("commit_at is not null")
+    op.create_index(
+        "ix_delivery_commit_at",
+        "delivery",
+        ["destination", "commit_at"],
+        unique=False,
+        sqlite_where=waiting,
+        postgresql_where=waiting,
+    )
     op.add_column("job", sa.Column("answers", sa.Text(), nullable=True))
     op.add_column("job", sa.Column("batch", sa.Integer(), nullable=True))
     op.create_index("ix_job_finished_at", "job", ["finished_at"], unique=False)
