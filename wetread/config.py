@@ -120,6 +120,17 @@ class Settings(BaseSettings):
             )
         return self
 
+    def roles(self) -> list[str]:
+        """The roles of a node with these settings, each as often as 'wetread up' starts it."""
+        names = ["receive"] * self.node.receivers + ["work"] * self.worker.processes
+        if self.destination or any(each.host for each in self.peer):
+            names.append("deliver")
+        if self.storage.policy().removes:
+            names.append("tidy")
+        if self.web.enabled:
+            names.append("web")
+        return names
+
     def gate(self) -> PeerGate:
         """The gate of a receiver with these settings."""
         ours = self.node.ae_title

@@ -11,7 +11,6 @@ from sqlalchemy.exc import SQLAlchemyError
 from db import migrate, processes
 from db.engine import Database
 from wetread.config import Settings
-from wetread.supervisor import started
 
 
 def obstacles(settings: Settings, database: Database) -> list[str]:
@@ -40,6 +39,6 @@ def _of_database(settings: Settings, database: Database) -> Iterator[str]:
         yield f"database: does not answer ({type(error).__name__})"
         return
     # Workers may all be on other hosts, with settings of their own.
-    for role in dict.fromkeys([*started(settings), "work"]):
+    for role in dict.fromkeys([*settings.roles(), "work"]):
         if role not in running:
             yield f"{role}: nobody does it"

@@ -103,7 +103,7 @@ def work(
     """Run one worker."""
     from inference.package import find_packages
     from inference.worker import Worker, WorkerSettings
-    from wetread.gpu import gpus
+    from wetread.gpu import gpu_present, gpus
     from wetread.profiles import profile
 
     packages = find_packages(settings.models.folders, settings.models.disabled)
@@ -129,7 +129,8 @@ def work(
         models=[
             {"name": ref.name, "version": ref.version, "provider": provider}
             for ref, provider in worker.providers.items()
-        ]
+        ],
+        gpu=gpu_present(),
     )
     presence.watch("gpus", gpus)
     announce_ready()

@@ -32,18 +32,6 @@ class StartError(Exception):
         self.exit_code = exit_code
 
 
-def started(settings: Settings) -> list[str]:
-    """The role of each process that these settings want, as often as they want it."""
-    names = ["receive"] * settings.node.receivers + ["work"] * settings.worker.processes
-    if settings.destination or any(each.host for each in settings.peer):
-        names.append("deliver")
-    if settings.storage.policy().removes:
-        names.append("tidy")
-    if settings.web.enabled:
-        names.append("web")
-    return names
-
-
 @dataclass
 class _Child:
     """One role's process, over all its restarts."""
@@ -85,10 +73,10 @@ class Supervisor:
 
     def __init__(self, settings: Settings, config_file: Path | None) -> None:
         self._settings = settings
-        names = started(settings)
         arguments = ["-c", str(config_file)] if config_file else []
         self._children = [
-            _Child(name, [sys.executable, "-m", "wetread", name, *arguments]) for name in names
+            _Child(name, [sys.executable, "-m", "wetread", name, *arguments])
+            for name in settings.roles()
         ]
 
     def run(self, stop: threading.Event) -> None:

@@ -13,15 +13,18 @@ from db.errors import NotFound, StoreError
 from wetread.cli import (
     commitments,
     config,
+    deliveries,
     health,
     jobs,
     models,
     network,
+    pausing,
     run_roles,
     status,
     storage,
     studies,
     training,
+    users,
 )
 from wetread.cli.output import Exit
 from wetread.config import ConfigError
@@ -38,18 +41,21 @@ app = typer.Typer(
         "overlays back to the PACS. AI here screens; the physician decides."
     ),
     epilog="Exit codes: 0 success, 1 failed, 2 wrong usage, 3 settings or model package unusable, "
-    "4 no such job, study, model or commitment.",
+    "4 no such job, study, delivery, model or commitment.",
 )
 run_roles.register(app)
 network.register(app)
 status.register(app)
 health.register(app)
+pausing.register(app)
 training.register(app)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(studies.app, name="studies")
+app.add_typer(deliveries.app, name="deliveries")
 app.add_typer(commitments.app, name="commitments")
 app.add_typer(storage.app, name="storage")
 app.add_typer(models.app, name="models")
+app.add_typer(users.app, name="users")
 app.add_typer(config.app, name="config")
 
 

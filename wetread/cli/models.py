@@ -94,7 +94,11 @@ def pause(
     as_json: JsonOption = False,
 ) -> None:
     """Begin no job of a model on any host; those at hand are finished, and studies are queued."""
-    settings = load(config)
+    _tell(pause_quietly(load(config), name, reason), as_json)
+
+
+def pause_quietly(settings: Settings, name: str | None, reason: str | None) -> list[dict[str, Any]]:
+    """Pause a model, or all; what is paused then."""
     what = _known(settings, name)
     database = open_database(settings)
     with command_trail(settings) as trail:
@@ -103,7 +107,7 @@ def pause(
             rows = overview.paused(connection)
         if changed:
             trail.admin_action(f"reading with {_shown(what)} paused", f"wetread:model:{what}")
-    _tell(rows, as_json)
+    return rows
 
 
 @app.command("resume")

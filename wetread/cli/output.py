@@ -52,10 +52,15 @@ def show_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], empty:
     if not rows:
         typer.echo(empty)
         return
-    table = Table(*(name.replace("_", " ") for name in columns), box=None, pad_edge=False)
+    console().print(table(rows, columns))
+
+
+def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> Table:
+    """Rows as a table."""
+    made = Table(*(name.replace("_", " ") for name in columns), box=None, pad_edge=False)
     for row in rows:
-        table.add_row(*(_cell(row[name]) for name in columns))
-    console().print(table)
+        made.add_row(*(_cell(row[name]) for name in columns))
+    return made
 
 
 def show_fields(row: Mapping[str, Any], columns: Sequence[str]) -> None:

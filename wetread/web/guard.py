@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 _LONGEST_BODY = 65_536
 _SAFE = ("GET", "HEAD")
 
-# htmx needs none of eval, inline script and inline style, as wetread/web/templates/base.html
+# htmx needs none of eval, inline script and inline style, as wetread/web/pages/base.html
 # configures it.
 POLICY = "; ".join(
     (
