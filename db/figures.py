@@ -44,12 +44,17 @@ def refresh(
     with database.read() as connection:
         value = count(connection)
     with database.write() as connection:
-        connection.execute(
-            update(Figure)
-            .where(Figure.name == name)
-            .values(value=json.dumps(value), counted_at=now(connection))
-        )
+        note(connection, name, value)
     return True
+
+
+def note(connection: Connection, name: str, value: Any) -> None:
+    """Keep what was counted, as of now, after ``claim``."""
+    connection.execute(
+        update(Figure)
+        .where(Figure.name == name)
+        .values(value=json.dumps(value), counted_at=now(connection))
+    )
 
 
 def claim(connection: Connection, name: str, older: float) -> bool:

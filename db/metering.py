@@ -94,6 +94,8 @@ def run(database: Database, older: float = PASS_SECONDS) -> bool:
         for _ in range(_PAGES):
             if not _count_page(database, source, until):
                 break
+    with database.write_hastily() as connection:
+        figures.note(connection, PASS, until)
     return True
 
 

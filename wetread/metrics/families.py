@@ -39,6 +39,8 @@ SILENT = Gauge("silent_processes", "Processes that ended without a word, within 
 WORKERS = Gauge("model_workers", "Workers that have a model, by the execution provider it runs on.",
                 ("model", "version", "provider", "host"))  # fmt: skip
 CLOCK = Gauge("clock_offset_seconds", "How far a host's clock is before the database's.", ("host",))
+GPU_PRESENT = Gauge("gpu_present", "Whether a worker's host shows an NVIDIA GPU, used or not.",
+                    ("host",))  # fmt: skip
 GPU_USED = Gauge("gpu_memory_used_bytes", "Memory in use of a worker's GPU.", ("host", "gpu"))
 GPU_TOTAL = Gauge("gpu_memory_bytes", "Memory of a worker's GPU.", ("host", "gpu"))
 GPU_USE = Gauge("gpu_utilization_ratio", "Share of time that a GPU computes.", ("host", "gpu"))
@@ -50,8 +52,8 @@ CERTIFICATE = Gauge("certificate_expiry_timestamp_seconds",
 
 GAUGES = (
     INFO, DATABASE_UP, SCHEMA, COUNTED, QUEUED, OLDEST, RUNNING, DEAD, PAUSED, DELIVERIES,
-    REACHABLE, ROLES, PROCESSES, SILENT, WORKERS, CLOCK, GPU_USED, GPU_TOTAL, GPU_USE, DISK_FREE,
-    DISK_MARK, CERTIFICATE,
+    REACHABLE, ROLES, PROCESSES, SILENT, WORKERS, CLOCK, GPU_PRESENT, GPU_USED, GPU_TOTAL,
+    GPU_USE, DISK_FREE, DISK_MARK, CERTIFICATE,
 )  # fmt: skip
 
 
