@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 
 from sqlalchemy import text
@@ -12,6 +13,19 @@ from db.engine import Database
 DAYS = 100
 PER_STUDY = 5
 
+# As inference.said writes it.
+_ANSWERS = {
+    "answer": "abnormal",
+    "abnormal_probability": 0.9,
+    "leading": "COVID-19",
+    "urgent": None,
+    "probabilities": {"normal": 0.1, "pneumonia": 0.2, "COVID-19": 0.7},
+    "scores": {"Geographic extent": 3.0},
+    "grades": {},
+    "regions": 0,
+    "segments": 0,
+    "images": 1,
+}
 _UPDATE_STUDIES = """
 update study set first_received_at = {at} - 20, last_received_at = {at}
 from {numbers} where study_uid = {uid}
@@ -34,7 +48,7 @@ select {uid}, case n % 3 when 0 then 'head-ct-triage' else 'cxr-covid' end, '1.0
     case n % 20 when 0 then 10 else 0 end, 1, {at} + 5, {at} + 5,
     case when n < {count} - 400 then {at} + 5 + (n % 17) end,
     case when n < {count} - 400 then {at} + 10 + (n % 29) end,
-    '{{"answer": "abnormal", "abnormal_probability": 0.9, "leading": "COVID-19", "urgent": null}}',
+    '{answers}',
     1
 from {numbers}
 """
@@ -74,6 +88,7 @@ def fill_node(url: str, instances: int) -> None:
         "uid": UID.format(n="n"),
         "at": f"({time.time() - seconds} + n * {seconds / count})",
         "count": count,
+        "answers": json.dumps(_ANSWERS).replace(":", "\\:"),  # no names of parameters
         "numbers": NUMBERS[database.engine.dialect.name].format(count=count),
     }
     for statement in (
