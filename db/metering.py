@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
@@ -34,7 +35,7 @@ PASS = "metering"
 """The figure that says when it was."""
 
 _MARK = "counted_until"
-_PAGES = 8  # of each source in a pass; a node that was upgraded catches up over many
+_BUSY_SECONDS = 2.0  # of a pass; a node that was upgraded catches up over many
 # Of the Defined Terms of Modality (PS3.3 section C.7.3.1.1.1). Whatever else a peer writes there is
 # counted as "other": it would be a label of its own, and may be anything.
 _MODALITIES = frozenset(
@@ -90,10 +91,11 @@ def run(database: Database, older: float = PASS_SECONDS) -> bool:
         if not figures.claim(connection, PASS, older):
             return False
         until = _horizon(connection)
-    for source in _SOURCES:
-        for _ in range(_PAGES):
-            if not _count_page(database, source, until):
-                break
+    deadline, behind = time.monotonic() + _BUSY_SECONDS, list(_SOURCES)
+    while behind:
+        behind = [each for each in behind if _count_page(database, each, until)]
+        if time.monotonic() > deadline:
+            break
     with database.write_hastily() as connection:
         figures.note(connection, PASS, until)
     return True

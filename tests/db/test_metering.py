@@ -220,7 +220,7 @@ def test_many_count_at_once_while_more_comes(database: Database) -> None:
 def test_a_long_history_is_caught_up_with_over_passes(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(metering, "_PAGES", 1)
+    monkeypatch.setattr(metering, "_BUSY_SECONDS", 0.0)
     source = metering._Source(Instance.received_at, 2, metering._received)
     monkeypatch.setattr(metering, "_SOURCES", (source,))
     for number in range(5):
