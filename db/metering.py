@@ -7,7 +7,7 @@ transaction, if it still is where it was: whoever else passes at the same time c
 No row may come to light behind the mark, so the horizon is a moment before which nothing can happen
 any more. On SQLite that is now, as seen by who holds the write lock: times are taken under it. On
 PostgreSQL it is the beginning of the oldest open transaction, for a row's time lies in its
-transaction. Two things are missed: what is dated back by a clock of SQLite's host that is set back,
+transaction; all processes log in as one user, who sees all of them. Two things are missed: what is dated back by a clock of SQLite's host that is set back,
 and what a transaction dates that then waits a minute before its first write. What is undone within
 a pass's interval, such as a dead job that is retried by hand at once, is not counted either.
 """
@@ -32,7 +32,7 @@ PASS_SECONDS = 15.0
 """How often what has happened is counted, by whichever process."""
 
 PASS = "metering"
-"""The figure that says when it was."""
+"""The figure that says up to when everything is counted."""
 
 _MARK = "counted_until"
 _BUSY_SECONDS = 2.0  # of a pass; a node that was upgraded catches up over many
@@ -96,8 +96,9 @@ def run(database: Database, older: float = PASS_SECONDS) -> bool:
         behind = [each for each in behind if _count_page(database, each, until)]
         if time.monotonic() > deadline:
             break
-    with database.write_hastily() as connection:
-        figures.note(connection, PASS, until)
+    if not behind:
+        with database.write_hastily() as connection:
+            figures.note(connection, PASS, until)
     return True
 
 

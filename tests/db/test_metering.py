@@ -12,7 +12,7 @@ from sqlalchemy import update
 from db import confirmation, dispatch, figures, jobs, metering, meters, outbox, studies
 from db.archive import Archive
 from db.confirmation import Report
-from db.engine import Database
+from db.engine import Database, now
 from db.jobs import Claim, ModelRef
 from db.meters import Increments, Tally
 from db.outbox import StoredResult
@@ -247,7 +247,9 @@ def test_it_is_counted_now_and_then(database: Database) -> None:
     assert metering.run(database)
     assert not metering.run(database)
     with database.read() as connection:
-        assert figures.shown(connection, metering.PASS) is not None
+        noted = figures.shown(connection, metering.PASS)
+        assert noted is not None
+        assert noted.value <= now(connection)
 
 
 def test_what_is_logged_adds_up(database: Database) -> None:

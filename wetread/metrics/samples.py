@@ -10,6 +10,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection
 
 from db import figures, gauges, holds, metering, migrate, processes
+from db.engine import now
 from db.processes import Seen
 from db.schema import JobState
 from scp.disk import MEGABYTE, free_bytes
@@ -43,7 +44,7 @@ def of_the_node(connection: Connection, settings: Settings) -> Iterator[Sample]:
     yield Sample(f.SCHEMA, (migrate.revision(connection) or "none",), 1)
     counted = figures.shown(connection, metering.PASS)
     if counted is not None:
-        yield Sample(f.COUNTED, (), counted.age)
+        yield Sample(f.COUNTED, (), max(0.0, now(connection) - counted.value))
     yield from _queue(connection)
     yield from _deliveries(connection, [each.name for each in settings.destination])
     yield from _processes(processes.seen(connection))
