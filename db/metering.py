@@ -7,9 +7,11 @@ transaction, if it still is where it was: whoever else passes at the same time c
 No row may come to light behind the mark, so the horizon is a moment before which nothing can happen
 any more. On SQLite that is now, as seen by who holds the write lock: times are taken under it. On
 PostgreSQL it is the beginning of the oldest open transaction, for a row's time lies in its
-transaction; all processes log in as one user, who sees all of them. Two things are missed: what is dated back by a clock of SQLite's host that is set back,
-and what a transaction dates that then waits a minute before its first write. What is undone within
-a pass's interval, such as a dead job that is retried by hand at once, is not counted either.
+transaction; all processes log in as one user, who sees all of them.
+
+Two things are missed: what is dated back when the clock of SQLite's host is set back, and what a
+transaction dates that then waits a minute before its first write. What is undone before it is
+counted, such as a dead job that is retried by hand at once, is not counted either.
 """
 
 from __future__ import annotations
