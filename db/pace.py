@@ -37,7 +37,7 @@ def pace(connection: Connection, *, seconds: float, count: int) -> list[Pace]:
         .limit(_SAMPLE)
     )
     taken = defaultdict[int, list[float]](list)
-    for sent_at, last_at in rows.tuples():
+    for sent_at, last_at in rows:
         assert sent_at is not None
         taken[int((sent_at - first) // seconds)].append(max(0.0, sent_at - last_at))
     return [

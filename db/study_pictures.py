@@ -72,11 +72,8 @@ def overlays(connection: Connection, study_uid: str) -> list[Overlay]:
         .group_by(Result.job_id, Job.model, Result.number)
         .order_by(Result.job_id.desc(), Result.number)
     ).all()
-    paths = dict(
-        connection.execute(
-            select(Result.id, Result.path).where(Result.id.in_([row[0] for row in rows]))
-        ).tuples()
-    )
+    files = select(Result.id, Result.path).where(Result.id.in_([row[0] for row in rows]))
+    paths = {each[0]: each[1] for each in connection.execute(files)}
     return [Overlay(*row, paths[row[0]]) for row in rows]
 
 

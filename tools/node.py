@@ -76,6 +76,11 @@ class Node:
         if self._process.stdout.readline().strip() != b"ready":
             raise RuntimeError(f"wetread did not start:\n{self.log.read_text('utf-8')}")
 
+    @property
+    def web_url(self) -> str:
+        """Where its dashboard is."""
+        return f"http://127.0.0.1:{self.web_port}"
+
     def stop(self) -> int:
         """Send SIGTERM and return the exit code."""
         if self._process is None:

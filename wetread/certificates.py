@@ -122,6 +122,20 @@ def ends(files: Iterable[TlsFiles]) -> dict[str, datetime]:
     return {name: min(each.not_after for each in _certificates(name)) for name in sorted(names)}
 
 
+def leaf(file: str) -> bytes:
+    """The first certificate in a file, in DER form: the one that is shown to the other side.
+
+    Raises
+    ------
+    ConfigError
+        The file cannot be read or holds no certificate.
+    """
+    found = _CERTIFICATE.search(_read(file))
+    if found is None:
+        raise ConfigError(f"{file}: holds no certificate in PEM form")
+    return ssl.PEM_cert_to_DER_cert(found[0])
+
+
 def expiring(files: Iterable[TlsFiles], now: datetime) -> dict[str, datetime]:
     """Files with a certificate that runs out within 30 days or has run out, and when."""
     return {name: end for name, end in ends(files).items() if end < now + timedelta(WARN_DAYS)}

@@ -131,6 +131,10 @@ class Settings(BaseSettings):
             names.append("web")
         return names
 
+    def log_file(self) -> Path | None:
+        """The file that roles write their log to, if there is to be one."""
+        return self.node.data_dir / self.log.file if self.log.file else None
+
     def gate(self) -> PeerGate:
         """The gate of a receiver with these settings."""
         ours = self.node.ae_title

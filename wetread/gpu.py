@@ -2,15 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
-
-_DEVICES = ("/dev/nvidia0", "/dev/dxg")  # the second under WSL
-
-
-def gpu_present() -> bool:
-    """Whether the driver shows an NVIDIA GPU that models could run on, used or not."""
-    return any(Path(each).exists() for each in _DEVICES)
 
 
 def gpus() -> list[dict[str, Any]]:

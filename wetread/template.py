@@ -76,6 +76,7 @@ concurrency = {}                  # e.g. { head-ct-triage = 1 }: most at once, o
 [log]
 level = "info"                    # debug, info, warning, error
 json_lines = false                # one JSON object per line, for a log collector
+file = "log/wetread.log"          # the same for 'wetread logs'; relative to data_dir; "": no file
 
 [audit]                           # who did what, by the DICOM standard; see docs/audit.md
 file = "audit/audit.xml"          # one message per line; relative to data_dir; "": no file

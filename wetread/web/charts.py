@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-_WIDTH, _HEIGHT = 640, 180
-_LEFT, _RIGHT, _TOP, _BOTTOM = 44, 8, 10, 22
-_LABELS = 6
+_WIDTH, _HEIGHT = 400, 150
+_LEFT, _RIGHT, _TOP, _BOTTOM = 36, 6, 10, 20
+_LABELS = 5
 
 
 def bars(name: str, starts: Sequence[str], values: Sequence[int], unit: str) -> Markup:

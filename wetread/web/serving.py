@@ -54,6 +54,7 @@ class Server:
         self._server = uvicorn.Server(
             uvicorn.Config(
                 app,
+                loop="asyncio",
                 http="h11",
                 ws="none",
                 ssl_certfile=files.certificate or None,
