@@ -96,9 +96,8 @@ def _hosts(running: Sequence[Seen]) -> Iterator[Sample]:
     offsets = {p.host: p.details["clock_offset"] for p in running if "clock_offset" in p.details}
     for host, offset in offsets.items():
         yield Sample(f.CLOCK, (host,), offset)
-    for host, present in {p.host: p.details["gpu"] for p in running if "gpu" in p.details}.items():
-        yield Sample(f.GPU_PRESENT, (host,), present)
     for host, gpus in {p.host: p.details["gpus"] for p in running if "gpus" in p.details}.items():
+        yield Sample(f.GPU_PRESENT, (host,), bool(gpus))
         for number, gpu in enumerate(gpus):
             labels = (host, str(number))
             yield Sample(f.GPU_USED, labels, gpu["memory_used"])
