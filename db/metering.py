@@ -7,15 +7,18 @@ transaction, if it still is where it was: whoever else passes at the same time c
 No row may come to light behind the mark, so the horizon is a moment before which nothing can happen
 any more. On SQLite that is now, as seen by who holds the write lock: times are taken under it. On
 PostgreSQL it is the beginning of the oldest open transaction, for a row's time lies in its
-transaction. Two things are missed: what is dated back by a clock of SQLite's host that is set back,
-and what a transaction dates that then waits a minute before its first write. What is undone within
-a pass's interval, such as a dead job that is retried by hand at once, is not counted either.
+transaction; all processes log in as one user, who sees all of them.
+
+Two things are missed: what is dated back when the clock of SQLite's host is set back, and what a
+transaction dates that then waits a minute before its first write. What is undone before it is
+counted, such as a dead job that is retried by hand at once, is not counted either.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
@@ -31,10 +34,10 @@ PASS_SECONDS = 15.0
 """How often what has happened is counted, by whichever process."""
 
 PASS = "metering"
-"""The figure that says when it was."""
+"""The figure that says up to when everything is counted."""
 
 _MARK = "counted_until"
-_PAGES = 8  # of each source in a pass; a node that was upgraded catches up over many
+_BUSY_SECONDS = 2.0  # of a pass; a node that was upgraded catches up over many
 # Of the Defined Terms of Modality (PS3.3 section C.7.3.1.1.1). Whatever else a peer writes there is
 # counted as "other": it would be a label of its own, and may be anything.
 _MODALITIES = frozenset(
@@ -90,12 +93,14 @@ def run(database: Database, older: float = PASS_SECONDS) -> bool:
         if not figures.claim(connection, PASS, older):
             return False
         until = _horizon(connection)
-    for source in _SOURCES:
-        for _ in range(_PAGES):
-            if not _count_page(database, source, until):
-                break
-    with database.write_hastily() as connection:
-        figures.note(connection, PASS, until)
+    deadline, behind = time.monotonic() + _BUSY_SECONDS, list(_SOURCES)
+    while behind:
+        behind = [each for each in behind if _count_page(database, each, until)]
+        if time.monotonic() > deadline:
+            break
+    if not behind:
+        with database.write_hastily() as connection:
+            figures.note(connection, PASS, until)
     return True
 
 

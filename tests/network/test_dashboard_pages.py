@@ -87,7 +87,14 @@ def test_every_page_is_there_after_a_study_was_read(dashboard: Dashboard) -> Non
     for path in [*PAGES, f"/jobs/{job_id}", f"/studies/{STUDY}", "/audit"]:
         assert visitor.get(path).status_code == 200, path
     study = visitor.get(f"/studies/{STUDY}").text
-    for shown in ("DOE, JANE", "P-1", "A-7", "job done", "first image received", "result to be sent"):
+    for shown in (
+        "DOE, JANE",
+        "P-1",
+        "A-7",
+        "job done",
+        "first image received",
+        "result to be sent",
+    ):
         assert shown in study
 
 
@@ -272,9 +279,7 @@ def test_lists_are_paged(light: Dashboard) -> None:
     assert seen == [str(number) for number in range(120, 0, -1)]
 
 
-def test_secrets_of_the_settings_are_not_shown(
-    sqlite_database: Database, tmp_path: Path
-) -> None:
+def test_secrets_of_the_settings_are_not_shown(sqlite_database: Database, tmp_path: Path) -> None:
     section = (
         '[database]\nurl = "postgresql+psycopg://node:topsecret@db.example/wetread?sslkey=x"\n'
         '[[peer]]\nname = "ct"\nae_title = "CT"\nuser = "ctuser"\n'

@@ -96,7 +96,7 @@ def test_what_waits_and_who_runs_is_told(database: Database, serve: Site) -> Non
     queue(database, "1.3", jobs.ROUTINE)
     worker = {"models": [{"name": "chest", "version": "1", "provider": "CUDAExecutionProvider"}]}
     gpu = {"memory_used": 3e9, "memory_total": 8e10, "utilization": 0.5}
-    beat(database, "work", clock_offset=0.25, gpu=True, gpus=[gpu], **worker)
+    beat(database, "work", clock_offset=0.25, gpus=[gpu], **worker)
     with database.write() as connection:
         holds.pause(connection, "chest")
         connection.execute(text("update job set created_at = created_at - 100 where id = 1"))

@@ -146,7 +146,7 @@ def test_compose_accepts_its_file() -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert set(done.stdout.split()) == {
-        "postgres", "receive", "work", "deliver", "tidy", "orthanc",
+        "postgres", "receive", "work", "deliver", "tidy", "web", "orthanc",
     }  # fmt: skip
 
 

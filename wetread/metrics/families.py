@@ -21,7 +21,7 @@ class Gauge:
 INFO = Gauge("info", "The version that answers; always 1.", ("version",))
 DATABASE_UP = Gauge("database_up", "Whether the database answers; if not, little else is shown.")
 SCHEMA = Gauge("schema_info", "Schema revision of the database; always 1.", ("revision",))
-COUNTED = Gauge("counted_seconds", "How long ago what has happened was counted.")
+COUNTED = Gauge("counted_seconds", "How long ago it is up to when everything is counted.")
 
 QUEUED = Gauge("queued_jobs", "Jobs that wait to be read.", ("model", "priority"))
 OLDEST = Gauge("queue_oldest_seconds", "Age of the oldest job that waits.", ("model", "priority"))

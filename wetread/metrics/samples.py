@@ -10,6 +10,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection
 
 from db import figures, gauges, holds, metering, migrate, processes
+from db.engine import now
 from db.processes import Seen
 from db.schema import JobState
 from scp.disk import MEGABYTE, free_bytes
@@ -43,7 +44,7 @@ def of_the_node(connection: Connection, settings: Settings) -> Iterator[Sample]:
     yield Sample(f.SCHEMA, (migrate.revision(connection) or "none",), 1)
     counted = figures.shown(connection, metering.PASS)
     if counted is not None:
-        yield Sample(f.COUNTED, (), counted.age)
+        yield Sample(f.COUNTED, (), max(0.0, now(connection) - counted.value))
     yield from _queue(connection)
     yield from _deliveries(connection, [each.name for each in settings.destination])
     yield from _processes(processes.seen(connection))
@@ -95,9 +96,8 @@ def _hosts(running: Sequence[Seen]) -> Iterator[Sample]:
     offsets = {p.host: p.details["clock_offset"] for p in running if "clock_offset" in p.details}
     for host, offset in offsets.items():
         yield Sample(f.CLOCK, (host,), offset)
-    for host, present in {p.host: p.details["gpu"] for p in running if "gpu" in p.details}.items():
-        yield Sample(f.GPU_PRESENT, (host,), present)
     for host, gpus in {p.host: p.details["gpus"] for p in running if "gpus" in p.details}.items():
+        yield Sample(f.GPU_PRESENT, (host,), bool(gpus))
         for number, gpu in enumerate(gpus):
             labels = (host, str(number))
             yield Sample(f.GPU_USED, labels, gpu["memory_used"])
