@@ -26,7 +26,7 @@ from sqlalchemy import (
 
 from db import wake
 from db.engine import insert_ignoring, now
-from db.errors import NotFound
+from db.errors import IllegalMove, NotFound
 from db.lease import Leased
 from db.retry import RetryPolicy
 from db.schema import (
@@ -365,10 +365,30 @@ def retry(connection: Connection, job_id: int, *, unchecked: bool = False) -> in
     NotFound
         There is no such job.
     """
-    values = {"attempts": 0, "run_at": now(connection), "reason": None, "unchecked": unchecked}
-    revived = _by_hand(connection, job_id, _BY_HAND, {"state": DeliveryState.PENDING, **values})
+    values = _revived(connection, unchecked=unchecked)
+    revived = _by_hand(connection, job_id, _BY_HAND, values)
     wake.notify(connection, Topic.DELIVERIES)
     return revived
+
+
+def retry_one(connection: Connection, delivery_id: int, *, unchecked: bool = False) -> None:
+    """One dead, refused or held delivery to pending, by hand; as ``retry`` does for a job's.
+
+    Raises
+    ------
+    NotFound, IllegalMove
+        There is no such delivery, or it is in another state.
+    """
+    state = connection.execute(
+        select(Delivery.state).where(Delivery.id == delivery_id).with_for_update()
+    ).scalar_one_or_none()
+    if state is None:
+        raise NotFound(f"there is no delivery {delivery_id}")
+    if state not in _BY_HAND:
+        raise IllegalMove(f"delivery {delivery_id} is {state} and not dead, refused or held")
+    values = _revived(connection, unchecked=unchecked)
+    connection.execute(update(Delivery).where(Delivery.id == delivery_id).values(**values))
+    wake.notify(connection, Topic.DELIVERIES)
 
 
 def give_up(connection: Connection, job_id: int) -> int:
@@ -390,6 +410,16 @@ def own_instance(connection: Connection, sop_instance_uid: str) -> bool:
         select(Result.id).where(Result.sop_instance_uid == sop_instance_uid).limit(1)
     ).one_or_none()
     return row is not None
+
+
+def _revived(connection: Connection, *, unchecked: bool) -> dict[str, object]:
+    return {
+        "state": DeliveryState.PENDING,
+        "attempts": 0,
+        "run_at": now(connection),
+        "reason": None,
+        "unchecked": unchecked,
+    }
 
 
 def _by_hand(

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, func, select
 from sqlalchemy.orm import InstrumentedAttribute
 
+from db import disabled as disabling
 from db import holds
 from db.engine import now
 from db.schema import (
@@ -24,12 +25,14 @@ from db.schema import (
     JobState,
     Outage,
     Result,
+    Study,
 )
 from db.stats import iso
 
 _STORED = Instance.state == InstanceState.STORED
 _HOUR = 3600.0
 _WINDOW_HOURS = 24.0
+_UNSENT = (DeliveryState.DEAD, DeliveryState.REFUSED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,10 +122,14 @@ def destinations(connection: Connection, known: Collection[str]) -> list[dict[st
     """
     waiting = _per_destination(connection, Delivery.state.in_(WAITING))
     held = _per_destination(connection, Delivery.state == DeliveryState.HELD)
-    uncommitted = _per_destination(connection, Delivery.commit_at.is_not(None))
+    names = list(dict.fromkeys([*known, *waiting, *held]))
+    # By name, so that the index of what is to be committed serves.
+    uncommitted = _per_destination(
+        connection, Delivery.destination.in_(names) & Delivery.commit_at.is_not(None)
+    )
     away = {row.destination: row for row in connection.execute(select(Outage))}
     rows = []
-    for name in dict.fromkeys([*known, *waiting, *held]):
+    for name in names:
         outage = away.get(name)
         state = "unknown" if name not in known else "ok" if outage is None else "away"
         rows.append(
@@ -148,9 +155,80 @@ def paused(connection: Connection) -> list[dict[str, Any]]:
     ]
 
 
+def disabled(connection: Connection) -> list[dict[str, Any]]:
+    """Models that studies are not routed to, since when and why."""
+    return [
+        {"name": each.name, "since": iso(each.since), "reason": each.reason}
+        for each in disabling.disabled(connection)
+    ]
+
+
+def queue(connection: Connection) -> list[dict[str, Any]]:
+    """Queued jobs by priority, the most urgent first: how many, and how long the oldest waits."""
+    moment = now(connection)
+    rows = connection.execute(
+        select(Job.priority, func.count(), func.min(Job.created_at))
+        .where(Job.state == JobState.QUEUED)
+        .group_by(Job.priority)
+        .order_by(Job.priority.desc())
+    )
+    return [
+        {"priority": priority, "queued": count, "oldest_seconds": _age(moment, oldest)}
+        for priority, count, oldest in rows
+    ]
+
+
+def queued_models(connection: Connection) -> list[dict[str, Any]]:
+    """Model versions with queued jobs, and how many."""
+    rows = connection.execute(
+        select(Job.model, Job.model_version, func.count())
+        .where(Job.state == JobState.QUEUED)
+        .group_by(Job.model, Job.model_version)
+        .order_by(Job.model, Job.model_version)
+    )
+    return [{"name": row[0], "version": row[1], "queued": row[2]} for row in rows]
+
+
+def due(connection: Connection) -> dict[str, Any]:
+    """Studies that are complete and that no worker has looked at yet."""
+    moment = now(connection)
+    count, oldest = connection.execute(
+        select(func.count(), func.min(Study.due_at)).where(Study.due_at <= moment)
+    ).one()
+    return {"studies": count, "oldest_seconds": None if oldest is None else _age(moment, oldest)}
+
+
+def at_hand(connection: Connection) -> dict[str, int]:
+    """Jobs that are being read, and results that go out, but for destinations that are away."""
+    running = select(func.count()).where(Job.state == JobState.RUNNING)
+    away = select(Outage.destination)
+    to_send = select(func.count()).where(
+        Delivery.state.in_(WAITING), Delivery.destination.not_in(away)
+    )
+    return {
+        "running": connection.execute(running).scalar_one(),
+        "to_send": connection.execute(to_send).scalar_one(),
+    }
+
+
+def failed(connection: Connection) -> dict[str, int]:
+    """Jobs given up, and deliveries given up or refused, within a day."""
+    since = now(connection) - _WINDOW_HOURS * _HOUR
+    jobs_dead = select(func.count()).where(Job.state == JobState.DEAD, Job.finished_at > since)
+    unsent = select(func.count()).where(Delivery.state.in_(_UNSENT), Delivery.run_at > since)
+    return {
+        "jobs": connection.execute(jobs_dead).scalar_one(),
+        "deliveries": connection.execute(unsent).scalar_one(),
+    }
+
+
 def commitments(connection: Connection) -> dict[str, int]:
     """How many storage commitment requests are in each state."""
     return _counted(connection, Commitment.state, CommitmentState)
+
+
+def _age(moment: float, since: float) -> float:
+    return round(max(0.0, moment - since), 1)
 
 
 def _per_destination(connection: Connection, condition: ColumnElement[bool]) -> dict[str, int]:

@@ -2,47 +2,99 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, func, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, func, select
 
-from db import studies as arrivals
+from db import identities, study_pages
 from db.engine import now
 from db.errors import NotFound
+from db.jobs import URGENT
 from db.schema import (
     SETTLED,
     Delivery,
-    Instance,
     InstanceState,
     Job,
     JobInput,
     Result,
     Study,
 )
+from db.since import made_since
+from db.study_pages import Images
+
+
+class StudyState(StrEnum):
+    """Where a study stands."""
+
+    WAITING = "waiting"  # more images may come
+    DUE = "due"  # nobody has looked yet
+    ROUTED = "routed"  # models were chosen
+    PURGED = "purged"  # its images are gone
+
+
+PAGE = 100
+"""Rows of a list, unless more are asked for."""
 
 
 def jobs(
     connection: Connection,
     *,
     state: str | None = None,
+    model: str | None = None,
     study_uid: str | None = None,
+    accession: str | None = None,
     delivery: str | None = None,
-    limit: int = 100,
+    urgent: bool = False,
+    since: float | None = None,
+    before: int | None = None,
+    limit: int = PAGE,
 ) -> list[dict[str, Any]]:
-    """Jobs, newest first, optionally of one state or study, or with a delivery in a state."""
+    """Jobs, newest first.
+
+    Parameters
+    ----------
+    connection
+        A transaction.
+    state, model, study_uid
+        Only jobs of this state, model, study.
+    accession
+        Only jobs of studies with this accession number.
+    delivery
+        Only jobs with a delivery in this state.
+    urgent
+        Only jobs that cannot wait.
+    since
+        Only jobs that were made then (seconds since 1970) or later.
+    before, limit
+        Only jobs with a lower id than the last one of the page before, and how many.
+    """
     query = _jobs().order_by(Job.id.desc()).limit(limit)
     if state is not None:
         query = query.where(Job.state == state)
+    if model is not None:
+        query = query.where(Job.model == model)
     if study_uid is not None:
         query = query.where(Job.study_uid == study_uid)
+    if accession is not None:
+        query = query.where(Job.study_uid.in_(identities.with_accession(accession)))
     if delivery is not None:
         query = query.where(Job.id.in_(select(Delivery.job_id).where(Delivery.state == delivery)))
+    if urgent:
+        query = query.where(Job.priority >= URGENT)
+    if since is not None:
+        query = query.where(made_since(connection, Job, since))
+    if before is not None:
+        query = query.where(Job.id < before)
     return [_job(row) for row in connection.execute(query)]
 
 
 def job(connection: Connection, job_id: int) -> dict[str, Any]:
-    """One job with its inputs, results and deliveries.
+    """One job with what was said, its inputs, results and deliveries.
 
     Raises
     ------
@@ -55,6 +107,8 @@ def job(connection: Connection, job_id: int) -> dict[str, Any]:
     uids = select(JobInput.sop_instance_uid).where(JobInput.job_id == job_id)
     results = select(Result).where(Result.job_id == job_id)
     return _job(row) | {
+        "answers": json.loads(row.answers) if row.answers else None,
+        "batch": row.batch,
         "inputs": list(connection.execute(uids.order_by(JobInput.sop_instance_uid)).scalars()),
         "results": [
             {
@@ -99,7 +153,7 @@ def deliveries(connection: Connection, job_id: int) -> list[dict[str, Any]]:
             "reason": row.reason,
             "sent_at": iso(row.sent_at),
             "committed_at": iso(row.committed_at),
-            "commitment": _commitment(row),
+            "commitment": commitment_of(row),
             "sop_class_uid": row.sop_class_uid,
             "sop_instance_uid": row.sop_instance_uid,
         }
@@ -107,10 +161,52 @@ def deliveries(connection: Connection, job_id: int) -> list[dict[str, Any]]:
     ]
 
 
-def studies(connection: Connection, *, limit: int = 100) -> list[dict[str, Any]]:
-    """Studies, latest first."""
-    query = select(Study).order_by(Study.last_received_at.desc()).limit(limit)
-    return [_study(connection, row) for row in connection.execute(query)]
+def studies(
+    connection: Connection,
+    *,
+    state: str | None = None,
+    accession: str | None = None,
+    person: str | None = None,
+    since: float | None = None,
+    before: str | None = None,
+    limit: int = PAGE,
+) -> list[dict[str, Any]]:
+    """Studies, latest first.
+
+    Parameters
+    ----------
+    connection
+        A transaction.
+    state
+        Only those in this ``StudyState``.
+    accession
+        Only those with this accession number.
+    person
+        Only those that ``identities.found_by`` finds: a patient ID, an accession number, or the
+        beginning of a name.
+    since
+        Only those whose last image came then (seconds since 1970) or later.
+    before, limit
+        The UID of the last one of the page before, and how many.
+
+    Raises
+    ------
+    NotFound
+        There is no study ``before``.
+    """
+    moment = now(connection)
+    conditions = list[ColumnElement[bool]]()
+    if accession is not None:
+        conditions.append(Study.study_uid.in_(identities.with_accession(accession)))
+    if person is not None:
+        conditions.append(Study.study_uid.in_(identities.found_by(person)))
+    if since is not None:
+        conditions.append(Study.last_received_at >= since)
+    rows = study_pages.page(
+        connection, state, conditions, before=before, limit=limit, moment=moment
+    )
+    images = study_pages.images(connection, [row.study_uid for row in rows])
+    return [_study(row, images.get(row.study_uid, []), moment) for row in rows]
 
 
 def study(connection: Connection, study_uid: str) -> dict[str, Any]:
@@ -123,8 +219,10 @@ def study(connection: Connection, study_uid: str) -> dict[str, Any]:
     """
     row = connection.execute(select(Study).where(Study.study_uid == study_uid)).one_or_none()
     if row is None:
-        raise NotFound(f"no instance of study {study_uid} was received")
-    return _study(connection, row) | {"jobs": jobs(connection, study_uid=study_uid)}
+        raise study_pages.unknown(study_uid)
+    images = study_pages.images(connection, [study_uid]).get(study_uid, [])
+    shown = _study(row, images, now(connection))
+    return shown | {"jobs": jobs(connection, study_uid=study_uid)}
 
 
 def iso(seconds: float | None) -> str | None:
@@ -161,7 +259,7 @@ def _job(row: Row[Any]) -> dict[str, Any]:
     }
 
 
-def _commitment(row: Any) -> str | None:
+def commitment_of(row: Any) -> str | None:
     """Where the storage commitment of a delivery stands; None if nothing is asked about."""
     if row.committed_at is not None:
         return "committed"
@@ -170,28 +268,24 @@ def _commitment(row: Any) -> str | None:
     return "to be asked" if row.asked_at is None else "asked"
 
 
-def _study(connection: Connection, row: Row[Any]) -> dict[str, Any]:
-    missing = arrivals.missing(connection, row.study_uid)
-    per_modality = connection.execute(
-        select(Instance.modality, func.count().filter(arrivals.STORED))
-        .where(Instance.study_uid == row.study_uid, Instance.own.is_(False))
-        .group_by(Instance.modality)
-        .order_by(Instance.modality)
-    ).all()
+def _study(row: Row[Any], images: Sequence[Images], moment: float) -> dict[str, Any]:
+    counts = Counter[str]()
+    for each in images:
+        counts[each.state] += each.number
     return {
         "study_uid": row.study_uid,
-        "state": _study_state(connection, row),
-        "modalities": [modality for modality, _ in per_modality],
-        "instances": sum(count for _, count in per_modality),
-        "purged": missing[InstanceState.PURGED],
-        "lost": missing[InstanceState.LOST],
+        "state": _study_state(row, moment),
+        "modalities": list(dict.fromkeys(each.modality for each in images)),
+        "instances": counts[InstanceState.STORED],
+        "purged": counts[InstanceState.PURGED],
+        "lost": counts[InstanceState.LOST],
         "first_received_at": iso(row.first_received_at),
         "last_received_at": iso(row.last_received_at),
         "due_at": iso(row.due_at),
     }
 
 
-def _study_state(connection: Connection, row: Row[Any]) -> str:
+def _study_state(row: Row[Any], moment: float) -> str:
     if row.due_at is None:
         return "routed" if row.purged_at is None else "purged"
-    return "due" if row.due_at <= now(connection) else "waiting"
+    return "due" if row.due_at <= moment else "waiting"

@@ -73,14 +73,10 @@ class Supervisor:
 
     def __init__(self, settings: Settings, config_file: Path | None) -> None:
         self._settings = settings
-        names = ["receive"] * settings.node.receivers + ["work"] * settings.worker.processes
-        if settings.destination or any(each.host for each in settings.peer):
-            names.append("deliver")
-        if settings.storage.policy().removes:
-            names.append("tidy")
         arguments = ["-c", str(config_file)] if config_file else []
         self._children = [
-            _Child(name, [sys.executable, "-m", "wetread", name, *arguments]) for name in names
+            _Child(name, [sys.executable, "-m", "wetread", name, *arguments])
+            for name in settings.roles()
         ]
 
     def run(self, stop: threading.Event) -> None:
@@ -91,7 +87,7 @@ class Supervisor:
         StartError
             A role ended before it was ready for the first time.
         """
-        log.configure(self._settings.log, "supervisor")
+        log.configure(self._settings.log, "supervisor", file=self._settings.log_file())
         try:
             self._start_all(stop)
             if not stop.is_set():

@@ -18,8 +18,11 @@ from bench.full_table import fill
 from db import (
     commitment,
     confirmation,
+    delivery_stats,
     dispatch,
+    gauges,
     jobs,
+    metering,
     migrate,
     outbox,
     overview,
@@ -27,6 +30,7 @@ from db import (
     stats,
     studies,
     superseding,
+    throughput,
 )
 from db.confirmation import Report
 from db.driver import Driver, Row, Step, _call
@@ -35,7 +39,9 @@ from db.jobs import Claim, ModelRef
 from db.outbox import Letter
 from db.retention import Rule
 from db.retry import RetryPolicy
+from db.schema import JobState
 from db.studies import Arriving, DueStudy, StoredInstance
+from db.timeline import timeline
 
 MODEL = ModelRef("chest", "1")
 OTHER = ModelRef("head", "1")
@@ -149,6 +155,12 @@ def claim_of_batch(connection: Connection) -> None:
     assert len(claims) == 7
 
 
+def count_page(source: metering._Source, connection: Connection, _study: str) -> None:
+    """What happened in the last seconds of a long time."""
+    until = metering._end_of_page(connection, source, 8e9, 9e9)
+    source.count(connection, metering._Page(source.column, 8e9, until))
+
+
 Ask = Callable[[Connection, str], object]
 RECEIVER: dict[str, Ask] = {
     "record": lambda connection, study: studies.record_all(driver_of(connection), arriving(study)),
@@ -191,12 +203,37 @@ COURIER: dict[str, Ask] = {
 COMMAND_LINE: dict[str, Ask] = {
     "show-study": lambda connection, study: stats.study(connection, study),
     "show-job": lambda connection, _: stats.job(connection, 1),
+    "timeline": lambda connection, study: timeline(connection, study),
+    "studies-waiting": lambda connection, _: stats.studies(connection, state="waiting"),
+    "studies-due": lambda connection, _: stats.studies(connection, state="due"),
+    "studies-since": lambda connection, _: stats.studies(connection, since=1.0),
+    "studies-after": lambda connection, study: stats.studies(connection, before=study),
+    "studies-accession": lambda connection, _: stats.studies(connection, accession="A1"),
+    "studies-person": lambda connection, _: stats.studies(connection, person="doe"),
+    "jobs-dead": lambda connection, _: stats.jobs(connection, state="dead"),
+    "jobs-study": lambda connection, study: stats.jobs(connection, study_uid=study),
+    "jobs-accession": lambda connection, _: stats.jobs(connection, accession="A1"),
+    "jobs-since": lambda connection, _: stats.jobs(connection, since=9e9),
+    "jobs-page": lambda connection, _: stats.jobs(connection, before=100),
+    "deliveries-since": lambda connection, _: delivery_stats.listed(connection, since=9e9),
+    "deliveries-page": lambda connection, _: delivery_stats.listed(connection, before=5),
+    "passed": lambda connection, _: throughput.passed(connection, seconds=60),
+    "by-minute": lambda connection, _: throughput.buckets(connection, seconds=60, count=60),
+    "latencies": lambda connection, _: throughput.latencies(connection, seconds=60),
 }
 TIDY: dict[str, Ask] = {rule.value: partial(retention_page, rule) for rule in Rule}
 TIDY["requests"] = lambda connection, _: commitment.forget(
     connection, commitment.finished(connection, 9e9)
 )
-ALL = RECEIVER | WORKER | COURIER | COMMAND_LINE | TIDY
+METERS: dict[str, Ask] = {
+    f"count-{source.column.key}": partial(count_page, source) for source in metering._SOURCES
+}
+GAUGES: dict[str, Ask] = {
+    "queues": lambda connection, _: gauges.queues(connection),
+    "running": lambda connection, _: gauges.jobs(connection, JobState.RUNNING),
+    "unsettled": lambda connection, _: gauges.deliveries(connection),
+}
+ALL = RECEIVER | WORKER | COURIER | COMMAND_LINE | TIDY | METERS | GAUGES
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -233,6 +270,15 @@ def test_a_claim_neither_sorts_what_waits_for_delivery_nor_reads_the_rest(
     asked = [each for each in plans(full, ask, monkeypatch) if "ix_delivery_pending" in each]
     assert len(asked) == 3  # the first priority, its deliveries, and the priority below
     assert not re.search(r"\bsort|TEMP B-TREE", "\n".join(asked), re.IGNORECASE)
+
+
+def test_the_latest_studies_are_read_from_the_end_of_the_index(
+    full: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite calls that a scan; it ends with the page."""
+    (page, _) = plans(full, lambda connection, _: stats.studies(connection)[:0], monkeypatch)[-2:]
+    assert "ix_study_kept" in page
+    assert "Seq Scan" not in page
 
 
 def test_a_table_that_is_read_in_full_is_noticed(

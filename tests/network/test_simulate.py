@@ -18,8 +18,10 @@ from sqlalchemy import func, select
 
 from db.schema import Instance, Study
 from delivery.associate import Peer
+from delivery.dicomweb import WebPeer
 from tests.delivering import Pacs
 from tests.receivable import ReceivingNode
+from tests.webserver import WebServer
 from tools.ports import free_port
 from wetread.simulate.mark import is_test_study
 from wetread.simulate.plan import Plan
@@ -80,6 +82,16 @@ def test_what_is_refused_is_counted_and_the_run_goes_on() -> None:
     assert summary["statuses"] == {"0000": 2, "A700": 40}
     assert summary["reasons"] == {"refused with status A700": 40}
     assert all(is_test_study(each) for each in pacs.received)
+
+
+def test_a_dicomweb_server_gets_studies_too() -> None:
+    with WebServer() as server:
+        summary = simulate(
+            WebPeer(url=server.url), CHESTS, Pace(studies=2), threading.Event(), lambda _: None
+        )
+        came = [each for request in server.requests for each in request.objects]
+    assert summary["instances_stored"] == 2
+    assert len({each.StudyInstanceUID for each in came if is_test_study(each)}) == 2
 
 
 def test_an_endless_run_ends_where_nobody_ever_answered(scratch: Path) -> None:
@@ -144,6 +156,16 @@ def test_ctrl_c_ends_the_command_in_good_order(tmp_path: Path) -> None:
         code, summary = ended(process)
     assert code == 0
     assert summary["instances"] == summary["instances_stored"] == len(pacs.received)
+
+
+def test_without_a_target_it_is_this_node(tmp_path: Path) -> None:
+    pacs = Pacs(IMAGES)
+    (tmp_path / "wetread.toml").write_text(f"[node]\nae_title = 'PACS'\nport = {pacs.port}\n")
+    options = ("--kind", "chest", "--size", "small", "--studies", 1, "--json")
+    with pacs.running():
+        code, summary = ended(start(tmp_path, *options))
+    assert (code, summary["target"]) == (0, f"PACS@127.0.0.1:{pacs.port}")
+    assert len(pacs.received) == 1
 
 
 def test_the_command_fails_if_anything_was_not_stored(tmp_path: Path) -> None:

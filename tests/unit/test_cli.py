@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import logging
 import os
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
-from typing import Any
 
 import pytest
 from pydicom.uid import EnhancedSRStorage
@@ -26,6 +21,7 @@ from inference.package import find_packages
 from scp.passcode import hashed, matches
 from tests.auditschema import alert, event, messages, outcome
 from tests.certificates import Authority
+from tests.commandline import CommandLine
 from tests.delivering import object_of
 from tests.dicomfiles import PATIENT, as_file, image
 from tests.mail import letters
@@ -41,46 +37,14 @@ RETRY = RetryPolicy(attempts=1, first_seconds=0, longest_seconds=0)
 MODEL = ModelRef("tiny", "1.0")
 
 
-@dataclass(frozen=True)
-class Done:
-    """How a command ended."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        """Standard output, which must be bare JSON."""
-        return json.loads(self.out)
-
-
-Wetread = Callable[..., Done]
+Wetread = CommandLine
 
 
 @pytest.fixture
 def wetread(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> Wetread:
-    """Run ``wetread`` in this process, in an empty folder, with no settings but the test's."""
-    for name in list(os.environ):
-        if name.startswith("WETREAD_"):
-            monkeypatch.delenv(name)
-    monkeypatch.chdir(tmp_path)
-    for library in ("pydicom", "pynetdicom"):  # whose loggers the command silences
-        monkeypatch.setattr(logging.getLogger(library), "level", logging.WARNING)
-
-    def call(*arguments: object) -> Done:
-        monkeypatch.setattr(sys, "argv", ["wetread", *map(str, arguments)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as caught:
-            main.run()
-        printed = capsys.readouterr()
-        assert "Traceback" not in printed.err
-        code = caught.value.code
-        return Done(code if isinstance(code, int) else 0, printed.out, printed.err)
-
-    return call
+) -> CommandLine:
+    return CommandLine(monkeypatch, capsys, tmp_path)
 
 
 @pytest.fixture
@@ -175,7 +139,14 @@ def test_empty_lists(wetread: Wetread) -> None:
 def test_jobs_show(wetread: Wetread, database: Database) -> None:
     add_done_job(database)
     shown = wetread("jobs", "show", 1, "--json").json
-    assert set(shown) == JOB_KEYS | {"inputs", "results", "deliveries"}
+    assert set(shown) == JOB_KEYS | {
+        "answers",
+        "batch",
+        "timeline",
+        "inputs",
+        "results",
+        "deliveries",
+    }
     assert shown["inputs"] == ["1.2.1.1"]
     assert shown["results"][0]["path"] == "results/x.dcm"
     assert shown["deliveries"][0]["state"] == "pending"
@@ -264,7 +235,7 @@ def test_studies(wetread: Wetread, database: Database) -> None:
         ["DX"],
     )
     shown = wetread("studies", "show", study, "--json").json
-    assert set(shown) == STUDY_KEYS | {"jobs"}
+    assert set(shown) == STUDY_KEYS | {"jobs", "timeline"}
     assert set(shown["jobs"][0]) == JOB_KEYS
     assert "pixels cannot be decoded" in wetread("studies", "show", study).out
     assert study in wetread("studies", "list").out
@@ -302,9 +273,13 @@ def test_help_and_version(wetread: Wetread) -> None:
 
 
 COMMANDS = [
+    ["status"], ["jobs", "urgent", "1"], ["jobs", "watch"], ["studies", "route", "1"],
+    ["logs"], ["pause"], ["resume"], ["drain"], ["deliveries", "list"],
+    ["deliveries", "retry", "1"],
     ["up"], ["receive"], ["work"], ["deliver"], ["echo", "A@h:1"], ["send", "x", "--to", "A@h:1"],
     ["jobs", "list"], ["jobs", "show", "1"], ["jobs", "retry", "1"], ["jobs", "cancel", "1"],
     ["studies", "list"], ["studies", "show", "1"], ["models", "list"], ["models", "check"],
+    ["models", "enable", "x"], ["models", "disable", "x"],
     ["models", "pause"], ["models", "resume"], ["config", "check"],
 ]  # fmt: skip
 
@@ -603,18 +578,28 @@ def test_a_process_of_its_own_says_the_same(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_command_line_loads_no_model_runtime_unless_it_must(tmp_path: Path) -> None:
+def test_the_command_line_loads_only_what_a_command_needs(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(
-        "import sys, wetread.cli.main\n"
-        "print(sorted({'onnxruntime', 'highdicom', 'numpy'} & set(sys.modules)))\n",
+        "import sys, atexit, wetread.cli.main\n"
+        "slow = {'onnxruntime', 'highdicom', 'numpy', 'alembic', 'sqlalchemy', 'pydantic'}\n"
+        "atexit.register(lambda: print('loaded', sorted(slow & set(sys.modules))))\n"
+        "wetread.cli.main.run()\n",
         "utf-8",
     )
     environment = os.environ | {"PYTHONPATH": str(Path(main.__file__).parents[2])}
-    done = subprocess.run(
-        [sys.executable, str(script)], env=environment, capture_output=True, text=True, check=False
-    )
-    assert (done.returncode, done.stdout, done.stderr) == (0, "[]\n", "")
+    for command, loaded in (
+        (["--help"], []),
+        (["--version"], []),
+        (["jobs", "list"], ["alembic", "pydantic", "sqlalchemy"]),  # it makes the database
+        (["status"], ["pydantic", "sqlalchemy"]),
+    ):
+        done = subprocess.run(
+            [sys.executable, str(script), *command],
+            env=environment, cwd=tmp_path, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.splitlines()[-1] == f"loaded {loaded}", command
 
 
 def test_config_check_hides_the_password(wetread: Wetread, monkeypatch: pytest.MonkeyPatch) -> None:

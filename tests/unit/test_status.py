@@ -14,17 +14,20 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from db import commitment, outage, outbox, studies
+from db import commitment, figures, outage, outbox, overview, processes, studies
 from db.archive import Archive
 from db.commitment import Asked, Reference
 from db.engine import Database
+from db.processes import Running
 from db.retry import RetryPolicy
 from db.studies import StoredInstance
 from tests.certificates import Authority
 from tests.delivering import report
 from wetread.cli import main
 from wetread.config import load
+from wetread.presence import TOTALS
 from wetread.roles import open_database
+from wetread.version import version
 
 RETRY = RetryPolicy(attempts=1, first_seconds=0, longest_seconds=0)
 
@@ -101,7 +104,9 @@ def test_when_certificates_run_out(
     )
     (shown,) = as_json(wetread, "status")["certificates"]
     assert (shown["file"], shown["days_left"]) == (pair.certificate, days - 1)
-    line = next(each for each in wetread("status")[1].splitlines() if "certificate" in each)
+    line = next(
+        each for each in wetread("status")[1].splitlines() if each.startswith("certificate")
+    )
     assert f"{pair.certificate}: {said}{shown['not_after'][:10]}" in line
 
 
@@ -120,13 +125,54 @@ def test_an_empty_node(
         "received_bytes_per_hour": 0,
         "hours_left": None,
     }
-    counts = {"jobs", "deliveries", "commitments"}
-    assert set(shown) == {"disk", *counts, "paused", "destinations", "certificates"}
+    assert set(shown) == {
+        "alarms", "version", "expected", "processes", "models", "queue", "queued_models", "due",
+        "failed", "last_hour", "latency", "disk", "jobs", "deliveries", "commitments", "paused",
+        "disabled", "destinations", "certificates",
+    }  # fmt: skip
+    assert [each["name"] for each in shown["alarms"]] == ["nothing-runs"]
     assert shown["paused"] == shown["destinations"] == shown["certificates"] == []
     assert set(shown["jobs"].values()) == {0}
     _, out, _ = wetread("status")
     assert "5.0 GB free; images are refused below 1.0 GB" in out
     assert "nothing was received" in out
+    assert out.startswith("ALARM        no role runs on any host")
+    assert wetread("status", "--check")[0] == 1
+
+
+def test_a_node_at_work(
+    wetread: Wetread, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free(monkeypatch, 5000)
+    details = {"clock_offset": 0.0, "gpus": [], "models": [
+        {"name": "chest", "version": "1", "provider": "CPUExecutionProvider"}
+    ]}  # fmt: skip
+    with database.write() as connection:
+        for role in ("receive", "work", "work"):
+            owner = f"ai-1:{role}:{len(processes.seen(connection))}"
+            running = Running(owner=owner, role=role, host="ai-1", pid=7, version=version())
+            processes.beat(connection, running, details)
+    shown = as_json(wetread, "status")
+    assert shown["alarms"] == []
+    assert wetread("status", "--check")[0] == 0
+    assert [each["role"] for each in shown["processes"]] == ["receive", "work", "work"]
+    (model,) = shown["models"]
+    assert (model["name"], model["workers"]) == ("chest", 2)
+    out = wetread("status")[1]
+    assert "ALARM" not in out
+    assert "chest 1 on CPU in 2 workers" in out
+    assert "receive runs since" in out
+
+
+def test_totals_are_those_that_a_role_counted_a_moment_ago(
+    wetread: Wetread, database: Database
+) -> None:
+    figures.refresh(database, TOTALS, overview.totals, 30)
+    receive(database, 1, 10**6, hours_ago=0)
+    assert as_json(wetread, "status")["disk"]["instances"] == 0
+    with database.write() as connection:
+        connection.execute(text("update figure set counted_at = counted_at - 200"))
+    assert as_json(wetread, "status")["disk"]["instances"] == 1
 
 
 def test_destinations(

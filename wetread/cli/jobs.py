@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any
 
 import typer
 
-from audit.trail import Trail
-from db import jobs, outbox, stats
-from db.engine import Database
-from db.errors import IllegalMove
+from db import stats
 from db.schema import DeliveryState, JobState
+from db.timeline import timeline
+from wetread.cli import job_actions, job_watch
+from wetread.cli.options import (
+    PHI_COLUMNS,
+    BeforeOption,
+    LimitOption,
+    PhiOption,
+    SinceOption,
+    tell_more,
+    with_identities,
+)
 from wetread.cli.output import ConfigOption, JsonOption, show_fields, show_json, show_table
 from wetread.config import load
 from wetread.roles import open_database
 from wetread.trails import command_trail
 
-app = typer.Typer(no_args_is_help=True, help="The queue: list, show, retry, cancel.")
+app = typer.Typer(no_args_is_help=True, help="The queue: list, show, watch, urgent, retry, cancel.")
+job_watch.register(app)
+job_actions.register(app)
 
 _COLUMNS = (
     "id",
@@ -41,131 +52,100 @@ _DELIVERY_COLUMNS = (
     "reason",
 )
 
-_OVER = (JobState.DONE, JobState.SKIPPED)
-
-JobId = Annotated[
-    int, typer.Argument(min=1, max=2**31 - 1, help="The job's id, as 'wetread jobs list' shows it.")
-]
+STEP_COLUMNS = ("seconds", "event", "job_id", "model", "destination", "kind", "attempts", "reason")
 
 
-@app.command("list")
+@app.command(
+    "list",
+    epilog="Examples: wetread jobs list --state dead --since 1d. "
+    "wetread jobs list --accession A123 --phi. wetread jobs list --limit 50 --before 4711.",
+)
 def list_jobs(
     config: ConfigOption = None,
     as_json: JsonOption = False,
     state: Annotated[JobState | None, typer.Option(help="Only jobs in this state.")] = None,
+    model: Annotated[str | None, typer.Option(help="Only jobs of this model.")] = None,
     study: Annotated[str | None, typer.Option(help="Only jobs of this Study Instance UID.")] = None,
+    accession: Annotated[
+        str | None, typer.Option(help="Only jobs of studies with this accession number.")
+    ] = None,
     delivery: Annotated[
         DeliveryState | None, typer.Option(help="Only jobs with a delivery in this state.")
     ] = None,
-    limit: Annotated[
-        int, typer.Option(min=1, max=10**6, help="At most this many, newest first.")
-    ] = 1000,
+    urgent: Annotated[bool, typer.Option("--urgent", help="Only jobs that cannot wait.")] = False,
+    since: SinceOption = None,
+    before: BeforeOption = None,
+    limit: LimitOption = stats.PAGE,
+    phi: PhiOption = False,
 ) -> None:
     """List jobs, newest first; a study that no model could read says why."""
-    database = open_database(load(config))
-    with database.read() as connection:
-        rows = stats.jobs(connection, state=state, study_uid=study, delivery=delivery, limit=limit)
+    settings = load(config)
+    with open_database(settings).read() as connection:
+        rows = stats.jobs(
+            connection,
+            state=state,
+            model=model,
+            study_uid=study,
+            accession=accession,
+            delivery=delivery,
+            urgent=urgent,
+            since=since,
+            before=before,
+            limit=limit,
+        )
+        if phi:
+            with command_trail(settings) as trail:
+                rows = with_identities(connection, trail, rows)
     if as_json:
         show_json(rows)
     else:
-        show_table(rows, _COLUMNS, "no jobs")
+        show_table(rows, (*_COLUMNS[:3], *(PHI_COLUMNS if phi else ()), *_COLUMNS[3:]), "no jobs")
+        tell_more(rows, limit, "id")
 
 
-@app.command("show")
+@app.command("show", epilog="Example: wetread jobs show 4711 --json.")
 def show_job(
-    job_id: JobId,
+    job_id: job_actions.JobId,
     config: ConfigOption = None,
     as_json: JsonOption = False,
     with_traceback: Annotated[
         bool, typer.Option("--traceback", help="Also where in the program its last attempt failed.")
     ] = False,
+    phi: PhiOption = False,
 ) -> None:
-    """Show one job with its inputs, results and deliveries."""
-    database = open_database(load(config))
-    with database.read() as connection:
+    """Show one job: what was said, its study's way, its inputs, results and deliveries."""
+    settings = load(config)
+    with open_database(settings).read() as connection:
         row = stats.job(connection, job_id)
+        row["timeline"] = [
+            step
+            for step in timeline(connection, row["study_uid"])
+            if step["job_id"] in (None, job_id)
+        ]
         if with_traceback:
             row["traceback"] = stats.traceback(connection, job_id)
+        if phi:
+            with command_trail(settings) as trail:
+                (row,) = with_identities(connection, trail, [row])
     if as_json:
         show_json(row)
         return
-    show_fields(row, ("id", "state", "reason", "model", "model_version", "study_uid", "attempts"))
-    show_fields(row, ("created_at", "started_at", "finished_at", "inputs"))
-    typer.echo()
-    show_table(row["results"], _RESULT_COLUMNS, "no results")
-    typer.echo()
-    show_table(row["deliveries"], _DELIVERY_COLUMNS, "no deliveries")
+    _show(row, phi=phi)
     if with_traceback:
         typer.echo(f"\n{row['traceback'] or 'its last attempt did not fail'}")
 
 
-@app.command("retry")
-def retry_job(
-    job_id: JobId,
-    config: ConfigOption = None,
-    as_json: JsonOption = False,
-    unchecked: Annotated[
-        bool,
-        typer.Option(
-            "--unchecked",
-            help="Deliver it without asking the destination whose study it has.",
-        ),
-    ] = False,
-) -> None:
-    """Queue a dead or cancelled job again, or what of a done one is dead, refused or held."""
-    settings = load(config)
-    database = open_database(settings)
-    with command_trail(settings) as trail:
-        row = _retry(database, job_id, unchecked=unchecked)
-        _audit(trail, "queued again" + (" without the patient check" if unchecked else ""), row)
-    _tell(row["state"], job_id, as_json, row)
-
-
-def _retry(database: Database, job_id: int, *, unchecked: bool) -> dict[str, Any]:
-    with database.write() as connection:
-        state = jobs.state_of(connection, job_id)
-        if state in _OVER:
-            if outbox.retry(connection, job_id, unchecked=unchecked) == 0:
-                raise IllegalMove(
-                    f"job {job_id} is {state} and no delivery of it is dead, refused or held"
-                )
-        elif unchecked:
-            raise IllegalMove(f"job {job_id} is {state}: it has nothing to deliver unchecked yet")
-        else:
-            jobs.retry(connection, job_id)
-        return stats.job(connection, job_id)
-
-
-@app.command("cancel")
-def cancel_job(job_id: JobId, config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """Cancel a queued or running job, or give up what of a done one is held."""
-    settings = load(config)
-    database = open_database(settings)
-    with command_trail(settings) as trail:
-        row = _cancel(database, job_id)
-        _audit(trail, "given up where it is held" if row["state"] in _OVER else "cancelled", row)
-    _tell(row["state"], job_id, as_json, row)
-
-
-def _cancel(database: Database, job_id: int) -> dict[str, Any]:
-    with database.write() as connection:
-        state = jobs.state_of(connection, job_id)
-        if state not in _OVER:
-            jobs.cancel(connection, job_id)
-        elif outbox.give_up(connection, job_id) == 0:
-            raise IllegalMove(f"job {job_id} is {state} and no delivery of it is held")
-        return stats.job(connection, job_id)
-
-
-def _audit(trail: Trail, what: str, row: dict[str, Any]) -> None:
-    job_id = row["id"]
-    trail.admin_action(
-        f"job {job_id} ({row['model']}) {what}", f"wetread:job:{job_id}", row["study_uid"]
-    )
-
-
-def _tell(state: str, job_id: int, as_json: bool, row: dict[str, object]) -> None:
-    if as_json:
-        show_json(row)
-    else:
-        typer.echo(f"job {job_id} is {state}")
+def _show(row: dict[str, Any], *, phi: bool) -> None:
+    show_fields(row, ("id", "state", "reason", "model", "model_version", "study_uid", "attempts"))
+    show_fields(row, ("priority", "created_at", "started_at", "finished_at", "inputs"))
+    if phi:
+        show_fields(row, PHI_COLUMNS)
+    if row["answers"]:
+        typer.echo(f"answers     {json.dumps(row['answers'], ensure_ascii=False)}")
+    for key, columns in (
+        ("timeline", STEP_COLUMNS),
+        ("results", _RESULT_COLUMNS),
+        ("deliveries", _DELIVERY_COLUMNS),
+    ):
+        typer.echo()
+        show_table(row[key], columns, f"no {key}")

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from db import holds, overview
-from db.errors import NotFound
+from db import disabled, holds, overview
+from db.errors import IllegalMove, NotFound
 from db.schema import EVERYTHING
 from wetread.cli.output import ConfigOption, Exit, JsonOption, show_json, show_table
 from wetread.config import Settings, load
@@ -19,11 +19,14 @@ from wetread.trails import command_trail
 if TYPE_CHECKING:
     from inference.package import Package
 
-app = typer.Typer(no_args_is_help=True, help="The model packages: list, check, pause, resume.")
+app = typer.Typer(
+    no_args_is_help=True, help="The model packages: list, check, pause, resume, disable, enable."
+)
 
 ModelName = Annotated[
     str | None, typer.Argument(help="The model, as 'wetread models list' shows it; none: all.")
 ]
+OneModel = Annotated[str, typer.Argument(help="The model, as 'wetread models list' shows it.")]
 
 
 @app.command("list")
@@ -94,7 +97,11 @@ def pause(
     as_json: JsonOption = False,
 ) -> None:
     """Begin no job of a model on any host; those at hand are finished, and studies are queued."""
-    settings = load(config)
+    _tell(pause_quietly(load(config), name, reason), as_json)
+
+
+def pause_quietly(settings: Settings, name: str | None, reason: str | None) -> list[dict[str, Any]]:
+    """Pause a model, or all; what is paused then."""
     what = _known(settings, name)
     database = open_database(settings)
     with command_trail(settings) as trail:
@@ -103,7 +110,7 @@ def pause(
             rows = overview.paused(connection)
         if changed:
             trail.admin_action(f"reading with {_shown(what)} paused", f"wetread:model:{what}")
-    _tell(rows, as_json)
+    return rows
 
 
 @app.command("resume")
@@ -116,11 +123,60 @@ def resume(
     database = open_database(settings)
     with command_trail(settings) as trail:
         with database.write() as connection:
+            if disabled.is_disabled(connection, what):
+                raise IllegalMove(f"model {what} is disabled: 'wetread models enable {what}'")
             if not holds.resume(connection, what):
                 raise NotFound(f"{_shown(what)} is not paused; 'wetread status' shows what is")
             rows = overview.paused(connection)
         trail.admin_action(f"reading with {_shown(what)} resumed", f"wetread:model:{what}")
     _tell(rows, as_json)
+
+
+@app.command("disable", epilog="Example: wetread models disable cxr-covid --reason 'new detector'.")
+def disable(
+    name: OneModel,
+    reason: Annotated[str | None, typer.Option(help="Why, for whoever looks.")] = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Read no more studies with a model, on any host, at once; each study says so.
+
+    What is queued for it stays queued. Workers need not be started again.
+    """
+    settings = load(config)
+    _known(settings, name)
+    database = open_database(settings)
+    with command_trail(settings) as trail:
+        with database.write() as connection:
+            changed = disabled.disable(connection, name, reason)
+            rows = overview.disabled(connection)
+        if changed:
+            trail.admin_action(f"model {name} disabled", f"wetread:model:{name}")
+    _tell_disabled(rows, as_json)
+
+
+@app.command("enable", epilog="Example: wetread models enable cxr-covid.")
+def enable(name: OneModel, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Read studies with a model again, and what was queued for it.
+
+    A study that came meanwhile is read after 'wetread studies route UID'.
+    """
+    settings = load(config)
+    database = open_database(settings)
+    with command_trail(settings) as trail:
+        with database.write() as connection:
+            if not disabled.enable(connection, name):
+                raise NotFound(f"model {name} is not disabled; 'wetread status' shows what is")
+            rows = overview.disabled(connection)
+        trail.admin_action(f"model {name} enabled", f"wetread:model:{name}")
+    _tell_disabled(rows, as_json)
+
+
+def _tell_disabled(rows: list[dict[str, Any]], as_json: bool) -> None:
+    if as_json:
+        show_json(rows)
+    else:
+        show_table(rows, ("name", "since", "reason"), "nothing is disabled")
 
 
 def _packages(settings: Settings) -> list[Package]:

@@ -15,10 +15,10 @@ from db.retention import Rule
 from scp.disk import MEGABYTE, free_bytes
 from wetread import log
 from wetread.cli.output import ConfigOption, Exit, JsonOption, show_json, show_table
-from wetread.cli.status import shown_size
 from wetread.config import Settings, load
 from wetread.roles import open_database, open_retention
 from wetread.trails import command_trail
+from wetread.words import shown_size
 
 app = typer.Typer(no_args_is_help=True, help="The data folder: show, purge, verify.")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from typing import TypedDict, Unpack, get_args
+from typing import TypedDict, Unpack
 
 from pydicom.dataset import FileDataset
 
@@ -12,6 +12,7 @@ from wetread.phantom.blood import Bleeding, Haemorrhage, bleed
 from wetread.phantom.ct_header import Slice, build_ct_header
 from wetread.phantom.head import Head, draw_head
 from wetread.phantom.header import Identity
+from wetread.phantom.options import check_number, check_seed, check_word
 from wetread.phantom.scanner import scan
 
 _SIDES = range(64, 1025)
@@ -121,20 +122,11 @@ def head_study(*, seed: int, **options: Unpack[HeadOptions]) -> list[FileDataset
 
 
 def _check(seed: int, options: HeadOptions) -> None:
-    if seed < 0:
-        raise ValueError(f"seed is {seed}; give 0 or more")
-    for name, value, known in (
-        ("finding", options["finding"], Bleeding),
-        ("side", options["side"], Side),
-    ):
-        if value not in get_args(known):
-            raise ValueError(f"{name} is {value!r}; give {', '.join(get_args(known))}")
-    for name, size, sizes in (
-        ("matrix", options["matrix"], _SIDES),
-        ("slices", options["slices"], _SLICES),
-    ):
-        if size not in sizes:
-            raise ValueError(f"{name} is {size}; give {sizes.start} to {sizes.stop - 1}")
+    check_seed(seed)
+    check_word("finding", options["finding"], Bleeding)
+    check_word("side", options["side"], Side)
+    check_number("matrix", options["matrix"], _SIDES)
+    check_number("slices", options["slices"], _SLICES)
     if not 0.5 <= options["thickness_mm"] <= 10.0:
         raise ValueError(f"thickness_mm is {options['thickness_mm']}; give 0.5 to 10")
     reach = options["slices"] * options["thickness_mm"]

@@ -1,0 +1,121 @@
+"""The condition of the node, as plain data: what 'wetread status' and the dashboard show."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection
+
+from db import figures, overview, processes, throughput
+from db.processes import Seen
+from db.stats import iso
+from scp.disk import MEGABYTE, free_bytes
+from wetread import certificates
+from wetread.alarms import alarms
+from wetread.config import Settings
+from wetread.presence import TOTALS
+from wetread.version import version
+
+_FRESH_SECONDS = 120.0
+_HOUR_SECONDS = 3600.0
+
+
+def condition(settings: Settings, connection: Connection) -> dict[str, Any]:
+    """How the node is, on all hosts.
+
+    Returns
+    -------
+    dict
+        JSON values, described in docs/operating.md; ``alarms`` comes first.
+    """
+    totals = _totals(connection)
+    seen = processes.seen(connection)
+    found = {
+        "version": version(),
+        "expected": sorted(set(settings.roles())),
+        "processes": [_process(each) for each in seen],
+        "models": _models(seen),
+        "queue": overview.queue(connection),
+        "queued_models": overview.queued_models(connection),
+        "due": overview.due(connection),
+        "failed": overview.failed(connection),
+        "last_hour": throughput.passed(connection, seconds=_HOUR_SECONDS),
+        "latency": throughput.latencies(connection, seconds=_HOUR_SECONDS),
+        "disk": _disk(settings, totals["stored"]),
+        **{name: totals[name] for name in ("jobs", "deliveries", "commitments")},
+        "paused": overview.paused(connection),
+        "disabled": overview.disabled(connection),
+        "destinations": overview.destinations(
+            connection, [each.name for each in settings.destination]
+        ),
+        "certificates": _certificates(settings),
+    }
+    return {"alarms": [vars(each) for each in alarms(found)], **found}
+
+
+def _totals(connection: Connection) -> dict[str, Any]:
+    """What is costly to count, as a role counted it a moment ago, or else now."""
+    counted = figures.shown(connection, TOTALS)
+    if counted is not None and counted.value is not None and counted.age <= _FRESH_SECONDS:
+        found: dict[str, Any] = counted.value
+        return found
+    return overview.totals(connection)
+
+
+def _process(seen: Seen) -> dict[str, Any]:
+    return {
+        "role": seen.role,
+        "host": seen.host,
+        "pid": seen.pid,
+        "version": seen.version,
+        "started_at": iso(seen.started_at),
+        "seen_at": iso(seen.seen_at),
+        "silent": seen.silent,
+        "clock_offset": seen.details.get("clock_offset"),
+        "gpu": bool(seen.details.get("gpus")),
+        "events": seen.details.get("events", {}),
+    }
+
+
+def _models(seen: Sequence[Seen]) -> list[dict[str, Any]]:
+    """Models that workers have loaded, on which device, and how many workers have it there."""
+    workers = Counter(
+        (each["name"], each["version"], each["provider"])
+        for process in seen
+        if process.role == "work" and not process.silent
+        for each in process.details.get("models", [])
+    )
+    return [
+        {"name": name, "version": number, "provider": provider, "workers": count}
+        for (name, number, provider), count in sorted(workers.items())
+    ]
+
+
+def _disk(settings: Settings, stored: dict[str, Any]) -> dict[str, Any]:
+    mark = settings.node.free_megabytes * MEGABYTE
+    free = free_bytes(settings.node.data_dir)
+    hours_left = None
+    if stored["bytes_per_hour"]:
+        hours_left = round(max(0, free - mark) / stored["bytes_per_hour"], 1)
+    return {
+        "state": "off" if not mark else "low" if free < mark else "ok",
+        "free_bytes": free,
+        "mark_bytes": mark,
+        "instances": stored["instances"],
+        "archive_bytes": stored["instance_bytes"],
+        "result_bytes": stored["result_bytes"],
+        "received_bytes_per_hour": round(stored["bytes_per_hour"]),
+        "hours_left": hours_left,
+    }
+
+
+def _certificates(settings: Settings) -> list[dict[str, Any]]:
+    found = certificates.ends(certificates.all_files(settings))
+    now = datetime.now(UTC)
+    return [
+        {"file": file, "not_after": end.isoformat(), "days_left": (end - now).days}
+        for file, end in found.items()
+    ]

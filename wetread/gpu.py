@@ -1,0 +1,31 @@
+"""The NVIDIA GPUs of this host."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def gpus() -> list[dict[str, Any]]:
+    """Memory in bytes and use (0..1) of each GPU; none where there is no driver."""
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:
+        return []
+    try:
+        handles = map(pynvml.nvmlDeviceGetHandleByIndex, range(pynvml.nvmlDeviceGetCount()))
+        return [_told(pynvml, each) for each in handles]
+    except pynvml.NVMLError:
+        return []  # one that fell off the bus; who needs it says so
+    finally:
+        pynvml.nvmlShutdown()
+
+
+def _told(nvml: Any, handle: Any) -> dict[str, Any]:
+    memory = nvml.nvmlDeviceGetMemoryInfo(handle)
+    return {
+        "memory_used": int(memory.used),
+        "memory_total": int(memory.total),
+        "utilization": nvml.nvmlDeviceGetUtilizationRates(handle).gpu / 100,
+    }
