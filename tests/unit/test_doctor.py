@@ -288,7 +288,7 @@ def test_a_data_folder_in_memory(tmp_path: Path) -> None:
 def test_what_the_dead_hold(tmp_path: Path, database: Database) -> None:
     queue(database)
     claimed(database, owner("work"))  # not the same name, but of the same process
-    for role in ("receive", "work"):
+    for role in ("receive", "work", "web"):
         beat(database, role)
     file = settings(tmp_path, at(database))
     assert failures(look(file, "queue", "roles")) == []
@@ -304,7 +304,7 @@ def test_what_the_dead_hold(tmp_path: Path, database: Database) -> None:
 
 
 def test_versions_that_differ(tmp_path: Path, database: Database) -> None:
-    for role in ("receive", "work"):
+    for role in ("receive", "work", "web"):
         beat(database, role)
     with database.write() as connection:
         connection.execute(update(Process).where(Process.role == "work").values(version="0.0.9"))

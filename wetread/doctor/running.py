@@ -23,7 +23,7 @@ from db.schema import (
     Outage,
 )
 from wetread.config import Settings
-from wetread.doctor.finding import Finding, failed, ok, skipped, warning
+from wetread.doctor.finding import Finding, failed, ok, warning
 from wetread.doctor.surroundings import Surroundings
 from wetread.version import version
 
@@ -32,6 +32,7 @@ _DOES = {
     "work": "nothing is read",
     "deliver": "nothing is sent",
     "tidy": "nothing is removed, and the disk fills",
+    "web": "nobody sees the dashboard",
 }
 _LEASED = (
     ("jobs", Job, JobState.RUNNING, "work"),
@@ -66,18 +67,15 @@ def _heard(surroundings: Surroundings) -> tuple[list[Seen], float]:
         with surroundings.reading() as connection:
             seen, moment = processes.seen(connection), now(connection)
         running = Counter(each.role for each in seen if not each.silent)
-        if running >= Counter(wanted(surroundings.settings)) or time.monotonic() > until:
+        if running >= wanted(surroundings.settings) or time.monotonic() > until:
             return seen, moment
         time.sleep(_LOOK_SECONDS)
 
 
-def wanted(settings: Settings) -> dict[str, int]:
+def wanted(settings: Settings) -> Counter[str]:
     """How many processes of each role there are on a host with these settings."""
-    counts = {"receive": settings.node.receivers, "work": settings.worker.processes}
-    if settings.destination or any(each.host for each in settings.peer):
-        counts["deliver"] = 1
-    if settings.storage.policy().removes:
-        counts["tidy"] = 1
+    counts = Counter(settings.roles())
+    counts.setdefault("work", 0)  # then there must be some on another host
     return counts
 
 
@@ -89,8 +87,6 @@ def _role(role: str, count: int, seen: list[Seen], moment: float) -> Finding:
         for each in lost[-3:]
     )
     if not running:
-        if not count and not lost:
-            return skipped(role, "none is wanted on this host, and none runs on another")
         return failed(
             role,
             f"none runs: {_DOES[role]}" + (f" ({said})" if said else ""),
