@@ -17,7 +17,7 @@ from sqlalchemy import text, update
 from db import migrate, processes
 from db.engine import Database
 from db.processes import Running
-from db.schema import Process
+from db.schema import Job, Process
 from tests.certificates import Authority
 from tests.db.test_jobs import arrive, claimed, instance, queue
 from tests.disk import Disk
@@ -29,6 +29,7 @@ from wetread.doctor.examination import Check, UnknownCheck, chosen, examine
 from wetread.doctor.finding import Finding, Verdict, failed, ok
 from wetread.doctor.storage import file_system
 from wetread.doctor.surroundings import Surroundings
+from wetread.roles import owner
 from wetread.version import version
 
 ROOT = Path(__file__).parents[2]
@@ -42,7 +43,7 @@ def at(database: Database) -> str:
 
 
 def beat(database: Database, role: str, **details: object) -> None:
-    running = Running(owner=f"here:{role}:7", role=role, host="here", pid=7, version=version())
+    running = Running(owner=owner(role), role=role, host="here", pid=7, version=version())
     with database.write() as connection:
         processes.beat(connection, running, details)
 
@@ -286,20 +287,24 @@ def test_a_data_folder_in_memory(tmp_path: Path) -> None:
 
 def test_what_the_dead_hold(tmp_path: Path, database: Database) -> None:
     queue(database)
-    claimed(database, "here:work:7")
-    for role in ("receive", "work"):
+    claimed(database, owner("work"))  # not the same name, but of the same process
+    for role in ("receive", "work", "web"):
         beat(database, role)
     file = settings(tmp_path, at(database))
     assert failures(look(file, "queue", "roles")) == []
     let_time_pass(database, "work", 60.0)
-    lost, held = failures(look(file, "queue", "roles"))
+    (held,) = worries(look(file, "queue"), "queue")
+    assert held.found == "1 jobs are held by processes that have fallen silent"
+    with database.write() as connection:
+        connection.execute(update(Job).values(lease_until=Job.lease_until - 60.0))
+    lost, left = failures(look(file, "queue", "roles"))
     assert lost.found.startswith("none runs: nothing is read (here, pid 7, has been silent for ")
-    assert held.found == "1 jobs are held by processes that are gone"
-    assert "start a process of the role 'work'" in held.remedy
+    assert left.found.startswith("1 jobs were left by processes that are gone")
+    assert "start a process of the role 'work'" in left.remedy
 
 
 def test_versions_that_differ(tmp_path: Path, database: Database) -> None:
-    for role in ("receive", "work"):
+    for role in ("receive", "work", "web"):
         beat(database, role)
     with database.write() as connection:
         connection.execute(update(Process).where(Process.role == "work").values(version="0.0.9"))

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, false, func, or_, select
 
 from db import holds, overview, processes
 from db.engine import now
@@ -23,7 +23,7 @@ from db.schema import (
     Outage,
 )
 from wetread.config import Settings
-from wetread.doctor.finding import Finding, failed, ok, skipped, warning
+from wetread.doctor.finding import Finding, failed, ok, warning
 from wetread.doctor.surroundings import Surroundings
 from wetread.version import version
 
@@ -32,6 +32,7 @@ _DOES = {
     "work": "nothing is read",
     "deliver": "nothing is sent",
     "tidy": "nothing is removed, and the disk fills",
+    "web": "nobody sees the dashboard",
 }
 _LEASED = (
     ("jobs", Job, JobState.RUNNING, "work"),
@@ -66,18 +67,15 @@ def _heard(surroundings: Surroundings) -> tuple[list[Seen], float]:
         with surroundings.reading() as connection:
             seen, moment = processes.seen(connection), now(connection)
         running = Counter(each.role for each in seen if not each.silent)
-        if running >= Counter(wanted(surroundings.settings)) or time.monotonic() > until:
+        if running >= wanted(surroundings.settings) or time.monotonic() > until:
             return seen, moment
         time.sleep(_LOOK_SECONDS)
 
 
-def wanted(settings: Settings) -> dict[str, int]:
+def wanted(settings: Settings) -> Counter[str]:
     """How many processes of each role there are on a host with these settings."""
-    counts = {"receive": settings.node.receivers, "work": settings.worker.processes}
-    if settings.destination or any(each.host for each in settings.peer):
-        counts["deliver"] = 1
-    if settings.storage.policy().removes:
-        counts["tidy"] = 1
+    counts = Counter(settings.roles())
+    counts.setdefault("work", 0)  # then there must be some on another host
     return counts
 
 
@@ -89,8 +87,6 @@ def _role(role: str, count: int, seen: list[Seen], moment: float) -> Finding:
         for each in lost[-3:]
     )
     if not running:
-        if not count and not lost:
-            return skipped(role, "none is wanted on this host, and none runs on another")
         return failed(
             role,
             f"none runs: {_DOES[role]}" + (f" ({said})" if said else ""),
@@ -145,22 +141,39 @@ def queue(surroundings: Surroundings) -> Iterator[Finding]:
 def _leases(connection: Connection) -> Iterator[Finding]:
     """Leases that ran out and that nobody takes back, and those of processes gone silent."""
     moment = now(connection)
-    silent = [each.owner for each in processes.seen(connection) if each.silent]
-    held = 0
+    silent = _stems(processes.seen(connection))
+    held = False
     for what, table, state, role in _LEASED:
-        of_the_dead = (table.lease_until < moment - _GRACE_SECONDS) | table.lease_owner.in_(silent)
-        counted = select(func.count()).where(table.state == state, of_the_dead)
-        count = connection.execute(counted).scalar_one()
-        held += count
-        if count:
+        leased = select(func.count()).where(table.state == state)
+        over = table.lease_until < moment - _GRACE_SECONDS
+        left = connection.execute(leased.where(over)).scalar_one()
+        owned = (table.lease_owner.startswith(each, autoescape=True) for each in silent)
+        of_the_dead = leased.where(~over, or_(false(), *owned))
+        dying = connection.execute(of_the_dead).scalar_one()
+        held = held or bool(left or dying)
+        if left:
             yield failed(
                 "leases",
-                f"{count} {what} are held by processes that are gone",
-                f"start a process of the role '{role}': it takes them back as soon as their lease "
-                "has run out",
+                f"{left} {what} were left by processes that are gone, and nobody takes them back",
+                f"start a process of the role '{role}': it does",
+            )
+        if dying:
+            yield warning(
+                "leases",
+                f"{dying} {what} are held by processes that have fallen silent",
+                f"none, if another process of the role '{role}' runs: it takes them back when "
+                "their leases run out; else start one",
             )
     if not held:
         yield ok("leases", "none is held by the dead")
+
+
+def _stems(seen: list[Seen]) -> set[str]:
+    """How the owners of leases of silent processes begin: with host, role and process ID."""
+    stems = {silent: set[str]() for silent in (True, False)}
+    for each in seen:
+        stems[each.silent].add(each.owner.rpartition(":")[0] + ":")
+    return stems[True] - stems[False]
 
 
 def _given_up(connection: Connection) -> Iterator[Finding]:
