@@ -280,6 +280,7 @@ COMMANDS = [
     ["jobs", "list"], ["jobs", "show", "1"], ["jobs", "retry", "1"], ["jobs", "cancel", "1"],
     ["studies", "list"], ["studies", "show", "1"], ["models", "list"], ["models", "check"],
     ["models", "enable", "x"], ["models", "disable", "x"],
+    ["models", "test", "x"], ["models", "install", "x"],
     ["models", "pause"], ["models", "resume"], ["config", "check"],
 ]  # fmt: skip
 

@@ -31,7 +31,8 @@ COMMANDS = {
     ),
     "commitments": Lazy("wetread.cli.commitments", "Storage commitment: list, show, retry."),
     "models": Lazy(
-        "wetread.cli.models", "The model packages: list, check, pause, resume, disable, enable."
+        "wetread.cli.models",
+        "The model packages: list, check, test, install, pause, resume, disable, enable.",
     ),
     "storage": Lazy("wetread.cli.storage", "The data folder: show, purge, verify."),
     "config": Lazy("wetread.cli.config", "The settings: init, check, passcode."),

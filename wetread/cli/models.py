@@ -11,6 +11,7 @@ import typer
 from db import disabled, holds, overview
 from db.errors import IllegalMove, NotFound
 from db.schema import EVERYTHING
+from wetread.cli import model_actions
 from wetread.cli.output import ConfigOption, Exit, JsonOption, show_json, show_table
 from wetread.config import Settings, load
 from wetread.roles import open_database
@@ -20,8 +21,10 @@ if TYPE_CHECKING:
     from inference.package import Package
 
 app = typer.Typer(
-    no_args_is_help=True, help="The model packages: list, check, pause, resume, disable, enable."
+    no_args_is_help=True,
+    help="The model packages: list, check, test, install, pause, resume, disable, enable.",
 )
+model_actions.register(app)
 
 ModelName = Annotated[
     str | None, typer.Argument(help="The model, as 'wetread models list' shows it; none: all.")
@@ -64,10 +67,10 @@ def check_models(
     from inference.package import find_packages, read_package
     from inference.runtime import Model
 
-    settings = load(config).models
+    settings = load(config)
     rows: list[dict[str, Any]] = []
     try:
-        found = [] if folders else find_packages(settings.folders, settings.disabled)
+        found = [] if folders else find_packages(settings.model_folders(), settings.models.disabled)
         places = folders or [each.folder for each in found]
     except ReadingError as error:
         sys.stderr.write(f"wetread: {error}\n")
@@ -184,7 +187,7 @@ def _packages(settings: Settings) -> list[Package]:
     from inference.package import find_packages
 
     try:
-        return find_packages(settings.models.folders, settings.models.disabled)
+        return find_packages(settings.model_folders(), settings.models.disabled)
     except ManifestError as error:
         sys.stderr.write(f"wetread: {error}\n")
         raise typer.Exit(Exit.CONFIG) from error
