@@ -96,7 +96,8 @@ def _models(seen: Sequence[Seen]) -> list[dict[str, Any]]:
 
 def _disk(settings: Settings, stored: dict[str, Any]) -> dict[str, Any]:
     mark = settings.node.free_megabytes * MEGABYTE
-    free = free_bytes(settings.node.data_dir)
+    folder = settings.node.data_dir  # which the first role makes
+    free = free_bytes(next(each for each in (folder, *folder.parents) if each.exists()))
     hours_left = None
     if stored["bytes_per_hour"]:
         hours_left = round(max(0, free - mark) / stored["bytes_per_hour"], 1)

@@ -175,6 +175,15 @@ def test_totals_are_those_that_a_role_counted_a_moment_ago(
     assert as_json(wetread, "status")["disk"]["instances"] == 1
 
 
+def test_a_node_whose_data_folder_is_not_made_yet(
+    wetread: Wetread, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WETREAD_NODE__DATA_DIR", "not/made")
+    monkeypatch.setenv("WETREAD_DATABASE__URL", "sqlite:///wetread-data/wetread.db")
+    assert as_json(wetread, "status")["disk"]["free_bytes"] > 0
+    assert not Path("not").exists()
+
+
 def test_destinations(
     wetread: Wetread, database: Database, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

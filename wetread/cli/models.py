@@ -32,7 +32,7 @@ ModelName = Annotated[
 OneModel = Annotated[str, typer.Argument(help="The model, as 'wetread models list' shows it.")]
 
 
-@app.command("list")
+@app.command("list", epilog="Example: wetread models list --json.")
 def list_models(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """List the packages that workers read with."""
     packages = _packages(load(config))
@@ -54,7 +54,7 @@ def list_models(config: ConfigOption = None, as_json: JsonOption = False) -> Non
         show_table(rows, ("name", "version", "modality", "body_part", "view", "title"), "no models")
 
 
-@app.command("check")
+@app.command("check", epilog="Example: wetread models check ./my-model.")
 def check_models(
     folders: Annotated[
         list[Path] | None, typer.Argument(help="Package folders; else all that are configured.")
@@ -92,7 +92,7 @@ def check_models(
         raise typer.Exit(Exit.CONFIG)
 
 
-@app.command("pause")
+@app.command("pause", epilog="Example: wetread models pause cxr-covid --reason 'new version'.")
 def pause(
     name: ModelName = None,
     reason: Annotated[str | None, typer.Option(help="Why, for whoever looks.")] = None,
@@ -116,7 +116,7 @@ def pause_quietly(settings: Settings, name: str | None, reason: str | None) -> l
     return rows
 
 
-@app.command("resume")
+@app.command("resume", epilog="Example: wetread models resume cxr-covid.")
 def resume(
     name: ModelName = None, config: ConfigOption = None, as_json: JsonOption = False
 ) -> None:
