@@ -21,6 +21,7 @@ from wetread.version import version
 
 _FRESH_SECONDS = 120.0
 _HOUR_SECONDS = 3600.0
+_QUICKLY_COUNTED = 50_000  # instances
 
 
 def condition(settings: Settings, connection: Connection) -> dict[str, Any]:
@@ -57,11 +58,12 @@ def condition(settings: Settings, connection: Connection) -> dict[str, Any]:
 
 
 def _totals(connection: Connection) -> dict[str, Any]:
-    """What is costly to count, as a role counted it a moment ago, or else now."""
+    """What is costly to count, as a role counted it a moment ago; what is quickly counted, now."""
     counted = figures.shown(connection, TOTALS)
     if counted is not None and counted.value is not None and counted.age <= _FRESH_SECONDS:
         found: dict[str, Any] = counted.value
-        return found
+        if found["stored"]["instances"] > _QUICKLY_COUNTED:
+            return found
     return overview.totals(connection)
 
 
