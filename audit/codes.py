@@ -23,9 +23,11 @@ class EventID(Enum):
 
     APPLICATION_ACTIVITY = Code("110100", _DCM, "Application Activity")
     BEGIN_TRANSFERRING = Code("110102", _DCM, "Begin Transferring DICOM Instances")
+    INSTANCES_ACCESSED = Code("110103", _DCM, "DICOM Instances Accessed")
     INSTANCES_TRANSFERRED = Code("110104", _DCM, "DICOM Instances Transferred")
     STUDY_DELETED = Code("110105", _DCM, "DICOM Study Deleted")
     SECURITY_ALERT = Code("110113", _DCM, "Security Alert")
+    USER_AUTHENTICATION = Code("110114", _DCM, "User Authentication")
 
 
 class EventType(Enum):
@@ -33,6 +35,8 @@ class EventType(Enum):
 
     APPLICATION_START = Code("110120", _DCM, "Application Start")
     APPLICATION_STOP = Code("110121", _DCM, "Application Stop")
+    LOGIN = Code("110122", _DCM, "Login")
+    LOGOUT = Code("110123", _DCM, "Logout")
     NODE_AUTHENTICATION = Code("110126", _DCM, "Node Authentication")
     USE_OF_RESTRICTED_FUNCTION = Code("110132", _DCM, "Use of Restricted Function")
     AUDIT_RECORDING_STOPPED = Code("110133", _DCM, "Audit Recording Stopped")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -71,23 +71,30 @@ class Instances:
 
 @dataclass(frozen=True, kw_only=True)
 class Person:
-    """Somebody at the command line.
+    """Somebody at the command line, or at the dashboard.
 
     Attributes
     ----------
     user_id
-        ``name@host`` (PS3.15 A.5.2.1).
+        ``name@host`` (PS3.15 A.5.2.1), or the account's name.
     login
         As whom the session was logged in, where that is somebody else: behind ``sudo`` or ``su``.
+    address
+        From where, if it came over the network.
     """
 
     user_id: str
     login: str = ""
+    address: str = ""
 
     def participant(self, *, requestor: bool, role: Role | None = None) -> Participant:
         """The person as a participant."""
         return Participant(
-            user_id=self.user_id, alternative_id=self.login, requestor=requestor, role=role
+            user_id=self.user_id,
+            alternative_id=self.login,
+            requestor=requestor,
+            role=role,
+            address=self.address,
         )
 
 
@@ -151,6 +158,24 @@ class Author:
         else:
             participants = (person.participant(requestor=True), self.process)
         return self._message(event, participants, *instances.objects())
+
+    def authenticated(self, at: datetime, person: Person, kind: EventType, failure: str) -> Message:
+        """User Authentication, Login or Logout (A.5.3.12); ``failure`` says why it was refused."""
+        event = Event(
+            id=EventID.USER_AUTHENTICATION,
+            type=kind,
+            action=Action.EXECUTE,
+            outcome=Outcome.MINOR_FAILURE if failure else Outcome.SUCCESS,
+            at=at,
+            description=failure,
+        )
+        return self._message(event, (person.participant(requestor=True), self.process))
+
+    def accessed(self, at: datetime, person: Person, study_uids: Sequence[str]) -> Message:
+        """DICOM Instances Accessed, to be looked at (A.5.3.6)."""
+        event = Event(id=EventID.INSTANCES_ACCESSED, action=Action.READ, at=at)
+        studies = (Study(study_uid=each) for each in study_uids)
+        return self._message(event, (person.participant(requestor=True), self.process), *studies)
 
     def rejected(self, at: datetime, peer: Peer, reason: str, *, for_good: bool) -> Message:
         """Security Alert about an association that was rejected (A.5.3.11).

@@ -10,6 +10,7 @@ from typing import Protocol, Self
 
 import structlog
 
+from audit.codes import EventType
 from audit.events import Author, Instances, Peer, Person
 from audit.messages import Message, Participant, Source
 
@@ -132,11 +133,29 @@ class Trail:
         person = self._launcher if by_hand else None
         self._write(self._author.deleted(self._now(), instances, person))
 
-    def admin_action(self, action: str, resource: str, study_uid: str = "") -> None:
-        """The launcher did by hand what the node would have done otherwise."""
-        self._write(
-            self._author.admin_action(self._now(), self._launcher, action, resource, study_uid)
-        )
+    def admin_action(
+        self, action: str, resource: str, study_uid: str = "", by: Person | None = None
+    ) -> None:
+        """Somebody, else the launcher, did by hand what the node would have done otherwise."""
+        person = by or self._launcher
+        self._write(self._author.admin_action(self._now(), person, action, resource, study_uid))
+
+    def logged_in(self, person: Person, failure: str = "") -> None:
+        """Somebody logged in, or tried to: then ``failure`` says why they may not.
+
+        Who fails again and again for the same reason is told of once a minute, with a count.
+        """
+        told = self._repeats.told(person.address, failure) if failure else ""
+        if told is not None:
+            self._write(self._author.authenticated(self._now(), person, EventType.LOGIN, told))
+
+    def logged_out(self, person: Person) -> None:
+        """Somebody logged out."""
+        self._write(self._author.authenticated(self._now(), person, EventType.LOGOUT, ""))
+
+    def studies_seen(self, person: Person, study_uids: Sequence[str]) -> None:
+        """Somebody was shown whose studies these are, or their images and results."""
+        self._write(self._author.accessed(self._now(), person, study_uids))
 
     def start(self) -> None:
         """Put what is written on the disk once a second."""

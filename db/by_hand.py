@@ -1,4 +1,4 @@
-"""What an administrator does to a study or a job's urgency; see also ``db.jobs``, ``db.outbox``.
+"""What an administrator does to a study or a job, whatever became of it; see also ``db.jobs``.
 
 Every function works inside the caller's transaction.
 """
@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, func, select, update
 
-from db import wake
+from db import jobs, outbox, wake
 from db.engine import now
 from db.errors import IllegalMove, NotFound
 from db.jobs import URGENT
-from db.jobs import state_of as job_state_of
 from db.schema import (
     Delivery,
     DeliveryState,
@@ -23,8 +22,62 @@ from db.schema import (
 )
 from db.wake import Topic
 
+_OVER = (JobState.DONE, JobState.SKIPPED)
 _OPEN = (JobState.QUEUED, JobState.RUNNING)
 _UNSENT = (DeliveryState.PENDING, DeliveryState.SENDING, DeliveryState.HELD)
+
+
+def retry(connection: Connection, job_id: int, *, unchecked: bool = False) -> None:
+    """Queue a dead or cancelled job again, or what of a done one is dead, refused or held.
+
+    Parameters
+    ----------
+    connection, job_id
+        The transaction and the job.
+    unchecked
+        Whether its results are to be sent without asking whose study the destination has.
+
+    Raises
+    ------
+    NotFound
+        There is no such job.
+    IllegalMove
+        There is nothing to be done again.
+    """
+    state = jobs.state_of(connection, job_id)
+    if state in _OVER:
+        if outbox.retry(connection, job_id, unchecked=unchecked) == 0:
+            raise IllegalMove(
+                f"job {job_id} is {state} and no delivery of it is dead, refused or held"
+            )
+    elif unchecked:
+        raise IllegalMove(f"job {job_id} is {state}: it has nothing to deliver unchecked yet")
+    else:
+        jobs.retry(connection, job_id)
+
+
+def cancel(connection: Connection, job_id: int) -> str:
+    """Cancel a queued or running job, or give up what of a done one is held.
+
+    Returns
+    -------
+    str
+        What was done, for the audit trail.
+
+    Raises
+    ------
+    NotFound
+        There is no such job.
+    IllegalMove
+        There is nothing to be cancelled.
+    """
+    state = jobs.state_of(connection, job_id)
+    if state not in _OVER:
+        jobs.cancel(connection, job_id)
+        return "cancelled"
+    if outbox.give_up(connection, job_id) == 0:
+        raise IllegalMove(f"job {job_id} is {state} and no delivery of it is held")
+    return "given up where it is held"
 
 
 def urge(connection: Connection, job_id: int) -> None:
@@ -37,7 +90,7 @@ def urge(connection: Connection, job_id: int) -> None:
     IllegalMove
         It is over, and nothing of it waits to be sent that is not urgent already.
     """
-    state = job_state_of(connection, job_id)
+    state = jobs.state_of(connection, job_id)
     raised = connection.execute(
         update(Delivery)
         .where(Delivery.job_id == job_id, Delivery.state.in_(_UNSENT), Delivery.priority < URGENT)

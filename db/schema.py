@@ -335,6 +335,7 @@ class Delivery(Base):
         Index("ix_delivery_transaction_uid", "transaction_uid"),
         Index("ix_delivery_result_id", "result_id"),
         Index("ix_delivery_sent_at", "sent_at"),
+        Index("ix_delivery_committed_at", "committed_at", **_where("committed_at is not null")),
     )
 
     id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)

@@ -148,6 +148,7 @@ class Intake:
                 _log.error(
                     "instance.unreadable",
                     sop_instance_uid=each.sop_instance_uid,
+                    study_uid=each.study_uid,
                     reason=str(error),
                 )
         return headers

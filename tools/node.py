@@ -34,20 +34,29 @@ class Node:
         (name, AE title, port) of each PACS on this machine.
     extra
         Further settings, TOML.
+    web
+        Whether it has a dashboard, on ``web_port``.
     """
 
     ae_title = "WETREAD"
 
     def __init__(
-        self, folder: Path, destinations: Sequence[tuple[str, str, int]] = (), extra: str = ""
+        self,
+        folder: Path,
+        destinations: Sequence[tuple[str, str, int]] = (),
+        extra: str = "",
+        *,
+        web: bool = False,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.port = free_port()
+        self.web_port = free_port() if web else 0
         self.config = folder / "wetread.toml"
         self.log = folder / "wetread.log"
         self._process: subprocess.Popen[bytes] | None = None
         sections = [f'[node]\nhost = "127.0.0.1"\nport = {self.port}\n[log]\njson_lines = true\n']
+        sections.append(f"[web]\nport = {self.web_port}\n" if web else "[web]\nenabled = false\n")
         for name, title, port in destinations:
             sections.append(
                 f'[[destination]]\nname = "{name}"\nae_title = "{title}"\n'
@@ -66,6 +75,11 @@ class Node:
         assert self._process.stdout is not None
         if self._process.stdout.readline().strip() != b"ready":
             raise RuntimeError(f"wetread did not start:\n{self.log.read_text('utf-8')}")
+
+    @property
+    def web_url(self) -> str:
+        """Where its dashboard is."""
+        return f"http://127.0.0.1:{self.web_port}"
 
     def stop(self) -> int:
         """Send SIGTERM and return the exit code."""

@@ -43,11 +43,11 @@ def main() -> int:
             overlay = Image.fromarray(results[SecondaryCaptureImageStorage].pixel_array)
             height = round(overlay.height * _OVERLAY_WIDTH / overlay.width)
             smaller = overlay.resize((_OVERLAY_WIDTH, height), Image.Resampling.LANCZOS)
-            _save(smaller, DOCS / "overlay.png")
+            save(smaller, DOCS / "overlay.png")
             with Browser() as browser, browser.viewer(pacs, *_WINDOW) as viewer:
                 _hang(viewer, results)
                 viewer.screenshot(folder / "viewer.png")
-            _save(Image.open(folder / "viewer.png"), DOCS / "viewer.png")
+            save(Image.open(folder / "viewer.png"), DOCS / "viewer.png")
     return 0
 
 
@@ -63,7 +63,7 @@ def _hang(viewer: Viewer, results: dict[str, Dataset]) -> None:
     viewer.pan(_LABEL_ROOM, 0, pane=0)
 
 
-def _save(picture: Image.Image, path: Path) -> None:
+def save(picture: Image.Image, path: Path) -> None:
     """Write at no more than the documents' width, with fewer colours, which halves the file."""
     if picture.width > _WIDTH:
         height = round(picture.height * _WIDTH / picture.width)

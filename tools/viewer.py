@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 import numpy as np
 from PIL import Image
@@ -79,8 +79,8 @@ def missing() -> str:
         return "Orthanc is not installed: apt-get install orthanc"
     if not Orthanc.has_dicom_web():
         return "Orthanc has no DICOMweb: apt-get install orthanc-dicomweb"
-    if _program() is None:
-        return "no browser is installed: apt-get install chromium"
+    if reason := browser_missing():
+        return reason
     try:
         pages()
     except NotFetchedError as error:
@@ -105,6 +105,20 @@ class Browser:
         self._browser.close()
         assert self._playwright is not None
         self._playwright.stop()
+
+    @contextmanager
+    def page(
+        self, size: tuple[int, int], scheme: Literal["light", "dark"] = "light"
+    ) -> Iterator[Page]:
+        """An empty page of a fresh profile, in a window of this many pixels."""
+        context = self._browser.new_context(
+            viewport={"width": size[0], "height": size[1]}, color_scheme=scheme
+        )
+        context.set_default_timeout(_SECONDS * 1000)
+        try:
+            yield context.new_page()
+        finally:
+            context.close()
 
     @contextmanager
     def viewer(self, pacs: Orthanc, width: int = 1600, height: int = 1000) -> Iterator[Viewer]:
@@ -308,6 +322,11 @@ class Viewer:
     def _on_response(self, response: Response) -> None:
         if response.status >= 400:
             self.errors.append(f"{response.status} for {response.url}")
+
+
+def browser_missing() -> str:
+    """What keeps a browser from running here; empty if nothing does."""
+    return "" if _program() else "no browser is installed: apt-get install chromium"
 
 
 def _program() -> str | None:

@@ -77,7 +77,7 @@ def _process(seen: Seen) -> dict[str, Any]:
         "seen_at": iso(seen.seen_at),
         "silent": seen.silent,
         "clock_offset": seen.details.get("clock_offset"),
-        "gpu": seen.details.get("gpu"),
+        "gpu": bool(seen.details.get("gpus")),
         "events": seen.details.get("events", {}),
     }
 

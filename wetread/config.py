@@ -27,12 +27,14 @@ from wetread.sections import (
     Delivery,
     Destination,
     Log,
+    Metrics,
     Models,
     Node,
     PeerSection,
     Storage,
     Study,
     TlsSection,
+    Web,
     Worker,
 )
 
@@ -63,6 +65,8 @@ class Settings(BaseSettings):
     models: Models = Models()
     log: Log = Log()
     audit: AuditSection = AuditSection()
+    web: Web = Web()
+    metrics: Metrics = Metrics()
     destination: list[Destination] = []
 
     @classmethod
@@ -123,6 +127,8 @@ class Settings(BaseSettings):
             names.append("deliver")
         if self.storage.policy().removes:
             names.append("tidy")
+        if self.web.enabled:
+            names.append("web")
         return names
 
     def install_folder(self) -> Path:
@@ -211,8 +217,8 @@ def _resolved(settings: Settings, folder: Path) -> Settings:
         url = f"sqlite:///{folder / url.removeprefix('sqlite:///')}"
     folders = [folder / each for each in settings.models.folders]
 
-    def files(section: TlsSection | AuditSection | Destination) -> dict[str, str]:
-        names = ("certificate", "key", "ca", "secret_file")
+    def files(section: TlsSection | AuditSection | Web | Metrics | Destination) -> dict[str, str]:
+        names = ("certificate", "key", "ca", "secret_file", "token_file")
         given = {each: str(getattr(section, each, "")) for each in names}
         return {each: str(folder / path) for each, path in given.items() if path}
 
@@ -223,6 +229,8 @@ def _resolved(settings: Settings, folder: Path) -> Settings:
             "models": settings.models.model_copy(update={"folders": folders}),
             "audit": settings.audit.model_copy(update=files(settings.audit)),
             "tls": settings.tls.model_copy(update=files(settings.tls)),
+            "web": settings.web.model_copy(update=files(settings.web)),
+            "metrics": settings.metrics.model_copy(update=files(settings.metrics)),
             "destination": [each.model_copy(update=files(each)) for each in settings.destination],
         }
     )

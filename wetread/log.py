@@ -71,17 +71,25 @@ def configure(settings: Log, role: str, *, lasting: bool = True, file: Path | No
 
 def counted() -> dict[str, int]:
     """How often each event of level warning or error was logged by this process."""
+    totals: Counter[str] = Counter()
+    for (_, event), count in counted_by_level().items():
+        totals[event] += count
+    return dict(totals)
+
+
+def counted_by_level() -> dict[tuple[str, str], int]:
+    """The same by level and event."""
     return dict(_counts)
 
 
-_counts: Counter[str] = Counter()
+_counts: Counter[tuple[str, str]] = Counter()
 
 
 def _counting(
     _logger: object, method: str, event: structlog.types.EventDict
 ) -> structlog.types.EventDict:
     if method in ("warning", "error", "critical"):
-        _counts[str(event.get("event"))] += 1
+        _counts[method, str(event.get("event"))] += 1
     return event
 
 

@@ -9,5 +9,5 @@ import warnings
 def silence_libraries() -> None:
     """Keep libraries quiet: their warnings quote what peers say, which may be a patient's name."""
     warnings.simplefilter("ignore")
-    for name in ("pydicom", "pynetdicom", "dicomweb_client", "retrying", "urllib3"):
+    for name in ("pydicom", "pynetdicom", "dicomweb_client", "retrying", "urllib3", "uvicorn"):
         logging.getLogger(name).setLevel(logging.CRITICAL)

@@ -1,4 +1,4 @@
-"""What each process does: receive, work, deliver, tidy. Each runs until it is told to stop.
+"""What each process does: receive, work, deliver, tidy, web. Each runs until it is told to stop.
 
 Each role imports only what it needs: the receiver loads no model runtime.
 """
@@ -103,7 +103,7 @@ def work(
     """Run one worker."""
     from inference.package import find_packages
     from inference.worker import Worker, WorkerSettings
-    from wetread.gpu import gpu_present
+    from wetread.gpu import gpus
     from wetread.profiles import profile
 
     packages = find_packages(settings.model_folders(), settings.models.disabled)
@@ -130,8 +130,8 @@ def work(
             {"name": ref.name, "version": ref.version, "provider": provider}
             for ref, provider in worker.providers.items()
         ],
-        gpu=gpu_present(),
     )
+    presence.watch("gpus", gpus)
     announce_ready()
     worker.run(stop)
 
@@ -221,11 +221,30 @@ def tidy(
         stop.wait(_LOOK_SECONDS)
 
 
+def web(
+    settings: Settings,
+    stop: threading.Event,
+    trail: Trail = NO_TRAIL,
+    _presence: Presence = SILENT,
+) -> None:
+    """Serve the dashboard."""
+    from wetread import certificates
+    from wetread.web.app import application
+    from wetread.web.serving import Server
+
+    certificates.watch([certificates.web_files(settings)], stop)
+    archive = Archive(settings.node.data_dir)
+    with Server(settings, application(settings, open_database(settings), archive, trail)) as server:
+        announce_ready()
+        server.run(stop)
+
+
 ROLES: dict[str, Callable[[Settings, threading.Event, Trail, Presence], None]] = {
     "receive": receive,
     "work": work,
     "deliver": deliver,
     "tidy": tidy,
+    "web": web,
 }
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -27,14 +29,21 @@ from scp.passcode import checked as checked_hash
 _QUIET_SECONDS = {"default": 30.0, "CR": 5.0, "DX": 5.0}
 
 
-def _checked_ae_title(value: str) -> str:
+def checked_ae_title(value: str) -> str:
+    """Return an AE title without the blanks around it.
+
+    Raises
+    ------
+    ValueError
+        It is none.
+    """
     title = value.strip(" ")
     if not 0 < len(title) <= 16 or not title.isascii() or not title.isprintable() or "\\" in title:
         raise ValueError("must have 1 to 16 ASCII characters without backslash (PS3.5, VR AE)")
     return title
 
 
-AETitle = Annotated[str, AfterValidator(_checked_ae_title)]
+AETitle = Annotated[str, AfterValidator(checked_ae_title)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Seconds = Annotated[float, Field(ge=0, le=86_400)]
 Days = Annotated[float, Field(ge=0, le=36_500)]
@@ -263,6 +272,43 @@ class AuditSection(_Section):
         if (self.ca or self.certificate) and not self.syslog_host:
             raise ValueError("ca and certificate are for syslog_host, which is not given")
         return self
+
+
+def _checked_host_name(value: str) -> str:
+    """Return a host name without a port, in lower case."""
+    if not re.fullmatch(r"[A-Za-z0-9._-]{1,253}", value):
+        raise ValueError("is no host name such as wetread.clinic.example (without a port)")
+    return value.lower()
+
+
+class Web(_Section):
+    """``[web]``: the dashboard, and who may see it."""
+
+    enabled: bool = True
+    host: str = Field(default="127.0.0.1", min_length=1)
+    port: Port = 11180
+    names: list[Annotated[str, AfterValidator(_checked_host_name)]] = []
+    login: Literal["password", "header"] = "password"
+    header: str = Field(default="X-Remote-User", pattern=r"^[A-Za-z0-9-]{1,64}$")
+    proxies: list[IPvAnyNetwork] = []
+    certificate: str = ""
+    key: str = ""
+
+    @model_validator(mode="after")
+    def _complete(self) -> Web:
+        _check_tls_files(self.certificate, self.key)
+        if self.login == "header" and not self.proxies:
+            raise ValueError(
+                'login = "header" needs proxies: the networks whose header is believed'
+            )
+        return self
+
+
+class Metrics(_Section):
+    """``[metrics]``: who may read ``/metrics`` of the dashboard's address."""
+
+    networks: list[IPvAnyNetwork] = [IPv4Network("127.0.0.0/8"), IPv6Network("::1/128")]
+    token_file: str = ""
 
 
 Kind = Literal["sr", "text", "sc", "gsps", "kos", "seg", "pdf", "pm"]

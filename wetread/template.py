@@ -93,6 +93,21 @@ source_id = ""                    # what the messages call this node; none: its 
 enterprise_site = ""              # the site, where the AE title is not unique
 patient = "none"                  # "id": messages about a study hold the Patient ID; never a name
 
+[web]                             # the dashboard; see docs/dashboard.md
+enabled = true                    # whether 'wetread up' starts it
+host = "127.0.0.1"                # where to listen; 0.0.0.0 for everybody, then with a certificate
+port = 11180
+names = []                        # host names it is called by, besides localhost and host
+login = "password"                # of 'wetread users'; "header": a proxy in front says who it is
+header = "X-Remote-User"          # in which the proxy names the account
+proxies = []                      # networks of proxies that are believed, e.g. ["127.0.0.1/32"]
+certificate = ""                  # PEM file: ours and its chain; without it, no HTTPS
+key = ""                          # PEM file: its private key, without a password
+
+[metrics]                         # for Prometheus, at /metrics of [web]; see docs/monitoring.md
+networks = ["127.0.0.0/8", "::1/128"]   # who may read them, and
+token_file = ""                   # file: a token; who shows it as bearer may, from anywhere
+
 # Where results go; repeat the section for more than one.
 [[destination]]
 name = "pacs"

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from lxml import etree
 
 from audit import xml
-from audit.codes import Action, EventID, ObjectIDType
+from audit.codes import Action, EventID, EventType, ObjectIDType
 from audit.events import Author, Instances, Peer, Person
 from audit.messages import AlertSubject, Event, Message, Participant, Patient, Source, Study, utc
 from tests.auditschema import alert, checked, classes, event, objects, outcome, participants
@@ -28,6 +28,7 @@ CONSOLE = Peer(ae_title="CONSOLE", address="192.0.2.7")
 PACS = Peer(ae_title="PACS", address="pacs.example")
 STUDY = Instances(study_uid="1.2.3", classes={"1.2.840.10008.5.1.4.1.1.2": 28}, patient_id="P-7")
 PERSON = Person(user_id="root@host", login="alice@host")
+VISITOR = Person(user_id="bob", address="192.0.2.9")
 
 EVERY: dict[str, Callable[[], Message]] = {
     "started": lambda: NODE.started(AT, PERSON),
@@ -43,6 +44,10 @@ EVERY: dict[str, Callable[[], Message]] = {
     "refused connection": lambda: NODE.refused_connection(AT, "192.0.2.7", "no shared cipher"),
     "restricted": lambda: NODE.restricted(AT, CONSOLE, "SOP class is not allowed"),
     "admin": lambda: NODE.admin_action(AT, PERSON, "job 7 cancelled", "wetread:job:7", "1.2.3"),
+    "login": lambda: NODE.authenticated(AT, VISITOR, EventType.LOGIN, ""),
+    "no login": lambda: NODE.authenticated(AT, VISITOR, EventType.LOGIN, "wrong password"),
+    "logout": lambda: NODE.authenticated(AT, VISITOR, EventType.LOGOUT, ""),
+    "seen": lambda: NODE.accessed(AT, VISITOR, ["1.2.3", "1.2.4"]),
     "purged": lambda: NODE.deleted(AT, STUDY, None),
     "purged by hand": lambda: NODE.deleted(AT, STUDY, PERSON),
     "lost": lambda: NODE.lost(AT, 12, "file:///spool"),
@@ -78,6 +83,10 @@ def test_each_message_is_valid(name: str) -> None:
         ("refused connection", "Node Authentication", "E", "8"),
         ("restricted", "Use of Restricted Function", "E", "8"),
         ("admin", "Use of Restricted Function", "E", "0"),
+        ("login", "Login", "E", "0"),
+        ("no login", "Login", "E", "4"),
+        ("logout", "Logout", "E", "0"),
+        ("seen", "DICOM Instances Accessed", "R", "0"),
         ("purged", "DICOM Study Deleted", "D", "0"),
         ("purged by hand", "DICOM Study Deleted", "D", "0"),
         ("lost", "Audit Recording Stopped", "E", "12"),

@@ -144,7 +144,7 @@ def test_a_node_at_work(
     wetread: Wetread, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     free(monkeypatch, 5000)
-    details = {"clock_offset": 0.0, "gpu": False, "models": [
+    details = {"clock_offset": 0.0, "gpus": [], "models": [
         {"name": "chest", "version": "1", "provider": "CPUExecutionProvider"}
     ]}  # fmt: skip
     with database.write() as connection:

@@ -90,7 +90,7 @@ def test_roles_end_when_their_supervisor_is_killed(node: Node) -> None:
 def up(folder: Path, settings: str) -> subprocess.CompletedProcess[str]:
     """Run ``wetread up`` with settings that cannot work."""
     file = folder / "wetread.toml"
-    file.write_text(settings, "utf-8")
+    file.write_text(f"{settings}\n[web]\nenabled = false\n", "utf-8")
     return subprocess.run(
         [sys.executable, "-m", "wetread", "up", "-c", str(file)],
         capture_output=True, text=True, check=False, timeout=120,

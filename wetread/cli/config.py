@@ -117,7 +117,7 @@ def _warn(text: str) -> None:
 
 @app.command("passcode", epilog="Example: wetread config passcode.")
 def passcode() -> None:
-    """Ask for a passcode and print its hash, for passcode_hash of a [[peer]]."""
+    """Ask for a passcode and print its hash, for the passcode_hash of a peer."""
     from scp.passcode import hashed
 
     if sys.stdin.isatty():

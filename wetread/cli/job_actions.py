@@ -9,9 +9,8 @@ from typing import Annotated, Any, NamedTuple
 import typer
 
 from audit.trail import Trail
-from db import by_hand, jobs, outbox, stats
+from db import by_hand, stats
 from db.engine import Database
-from db.errors import IllegalMove
 from db.schema import JobState
 from wetread.cli.options import SinceOption, YesOption, confirm, for_each
 from wetread.cli.output import ConfigOption, JsonOption, show_json
@@ -150,26 +149,13 @@ def _act(settings: Settings, chosen: _Chosen, action: _Action, *, as_json: bool,
 
 def _retry(database: Database, job_id: int, *, unchecked: bool) -> dict[str, Any]:
     with database.write() as connection:
-        state = jobs.state_of(connection, job_id)
-        if state in _OVER:
-            if outbox.retry(connection, job_id, unchecked=unchecked) == 0:
-                raise IllegalMove(
-                    f"job {job_id} is {state} and no delivery of it is dead, refused or held"
-                )
-        elif unchecked:
-            raise IllegalMove(f"job {job_id} is {state}: it has nothing to deliver unchecked yet")
-        else:
-            jobs.retry(connection, job_id)
+        by_hand.retry(connection, job_id, unchecked=unchecked)
         return stats.job(connection, job_id)
 
 
 def _cancel(database: Database, job_id: int) -> dict[str, Any]:
     with database.write() as connection:
-        state = jobs.state_of(connection, job_id)
-        if state not in _OVER:
-            jobs.cancel(connection, job_id)
-        elif outbox.give_up(connection, job_id) == 0:
-            raise IllegalMove(f"job {job_id} is {state} and no delivery of it is held")
+        by_hand.cancel(connection, job_id)
         return stats.job(connection, job_id)
 
 

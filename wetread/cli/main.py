@@ -19,7 +19,12 @@ COMMANDS = {
     "work": Lazy("wetread.cli.run_roles", "Run one worker."),
     "deliver": Lazy("wetread.cli.run_roles", "Run one courier."),
     "tidy": Lazy("wetread.cli.run_roles", "Remove what the settings do not want kept."),
+    "web": Lazy("wetread.cli.run_roles", "Serve the dashboard."),
     "status": Lazy("wetread.cli.status", "Show the node on one screen."),
+    "doctor": Lazy(
+        "wetread.cli.doctor", "Look at settings, database, disk, processes, models and network."
+    ),
+    "health": Lazy("wetread.cli.health", "Say whether a role runs on this host."),
     "logs": Lazy("wetread.cli.logs", "Show what the roles wrote to the log file."),
     "pause": Lazy("wetread.cli.pausing", "Begin no job on any host."),
     "resume": Lazy("wetread.cli.pausing", "Go on with the jobs."),
@@ -35,9 +40,13 @@ COMMANDS = {
         "The model packages: list, check, test, install, pause, resume, disable, enable.",
     ),
     "storage": Lazy("wetread.cli.storage", "The data folder: show, purge, verify."),
+    "users": Lazy("wetread.cli.users", "Accounts of the dashboard: add, list, remove, password."),
     "config": Lazy("wetread.cli.config", "The settings: init, check, passcode."),
     "echo": Lazy("wetread.cli.network", "Verify a peer."),
     "send": Lazy("wetread.cli.network", "Send files with C-STORE."),
+    "simulate": Lazy(
+        "wetread.cli.simulate", "Send synthetic chest radiographs and head CTs, marked as tests."
+    ),
     "train": Lazy("wetread.cli.training", "Train a model from a recipe."),
     "evaluate": Lazy("wetread.cli.training", "Judge a model package."),
 }

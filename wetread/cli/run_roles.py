@@ -1,4 +1,4 @@
-"""``wetread up|receive|work|deliver|tidy``: the processes of a node."""
+"""``wetread up|receive|work|deliver|tidy|web``: the processes of a node."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ def register(app: typer.Typer) -> None:
     app.command("work", epilog="Example: wetread work -c /etc/wetread/wetread.toml.")(work)
     app.command("deliver", epilog="Example: wetread deliver -c /etc/wetread/wetread.toml.")(deliver)
     app.command("tidy", epilog="Example: wetread tidy -c /etc/wetread/wetread.toml.")(tidy)
+    app.command("web", epilog="Example: wetread web -c /etc/wetread/wetread.toml.")(web)
 
 
 def up(config: ConfigOption = None) -> None:
@@ -69,6 +70,17 @@ def deliver(config: ConfigOption = None) -> None:
 def tidy(config: ConfigOption = None) -> None:
     """Remove what the settings do not want kept, as long as it runs; see 'wetread storage'."""
     _run("tidy", config)
+
+
+def web(config: ConfigOption = None) -> None:
+    """Serve the dashboard on the address of [web]; 'wetread users add' says who may see it."""
+    from wetread.web.serving import AddressError
+
+    try:
+        _run("web", config)
+    except AddressError as error:
+        sys.stderr.write(f"wetread: {error}\n")
+        raise typer.Exit(Exit.FAILED) from error
 
 
 def _run(role: str, config: ConfigOption) -> None:

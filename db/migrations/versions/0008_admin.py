@@ -25,6 +25,14 @@ def upgrade() -> None:
         sqlite_where=waiting,
         postgresql_where=waiting,
     )
+    op.create_index(
+        "ix_delivery_committed_at",
+        "delivery",
+        ["committed_at"],
+        unique=False,
+        sqlite_where=sa.text("committed_at is not null"),
+        postgresql_where=sa.text("committed_at is not null"),
+    )
     op.add_column("job", sa.Column("answers", sa.Text(), nullable=True))
     op.add_column("job", sa.Column("batch", sa.Integer(), nullable=True))
     op.create_index("ix_job_finished_at", "job", ["finished_at"], unique=False)
