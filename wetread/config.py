@@ -131,6 +131,16 @@ class Settings(BaseSettings):
             names.append("web")
         return names
 
+    def install_folder(self) -> Path:
+        """Where 'wetread models install' puts packages."""
+        return (*self.models.folders, self.node.data_dir / "models")[0]
+
+    def model_folders(self) -> list[Path]:
+        """Where packages are looked for, besides our own."""
+        installed = self.node.data_dir / "models"
+        known = list(self.models.folders)
+        return [*known, installed] if installed.is_dir() and installed not in known else known
+
     def log_file(self) -> Path | None:
         """The file that roles write their log to, if there is to be one."""
         return self.node.data_dir / self.log.file if self.log.file else None

@@ -106,7 +106,7 @@ def work(
     from wetread.gpu import gpus
     from wetread.profiles import profile
 
-    packages = find_packages(settings.models.folders, settings.models.disabled)
+    packages = find_packages(settings.model_folders(), settings.models.disabled)
     worker = Worker(
         WorkerSettings(
             owner=owner("work"),

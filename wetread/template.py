@@ -69,7 +69,8 @@ purge_megabytes = 0               # with less free disk, the oldest studies' ima
 result_days = 0                   # results, and all that is known of the study; 0: never
 
 [models]
-folders = []                      # each holds model packages; our own are always there
+folders = []                      # each holds model packages; our own, and what is installed in
+                                  # data_dir/models, are always there
 disabled = []                     # names of models not to run
 concurrency = {}                  # e.g. { head-ct-triage = 1 }: most at once, on all hosts together
 

@@ -280,6 +280,7 @@ COMMANDS = [
     ["jobs", "list"], ["jobs", "show", "1"], ["jobs", "retry", "1"], ["jobs", "cancel", "1"],
     ["studies", "list"], ["studies", "show", "1"], ["models", "list"], ["models", "check"],
     ["models", "enable", "x"], ["models", "disable", "x"],
+    ["models", "test", "x"], ["models", "install", "x"],
     ["models", "pause"], ["models", "resume"], ["config", "check"],
 ]  # fmt: skip
 
@@ -600,6 +601,23 @@ def test_the_command_line_loads_only_what_a_command_needs(tmp_path: Path) -> Non
         )  # fmt: skip
         assert (done.returncode, done.stderr) == (0, "")
         assert done.stdout.splitlines()[-1] == f"loaded {loaded}", command
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("wetread st", ["status", "studies", "storage"]),
+        ("wetread jobs ", ["list", "show", "watch", "urgent", "retry", "cancel"]),
+        ("wetread jobs list --state d", ["done", "dead"]),
+    ],
+)
+def test_the_shell_completes(
+    wetread: Wetread, monkeypatch: pytest.MonkeyPatch, typed: str, offered: list[str]
+) -> None:
+    monkeypatch.setenv("_WETREAD_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", typed)
+    monkeypatch.setenv("COMP_CWORD", str(len(typed.split(" ")) - 1))
+    assert sorted(wetread().out.split()) == sorted(offered)
 
 
 def test_config_check_hides_the_password(wetread: Wetread, monkeypatch: pytest.MonkeyPatch) -> None:

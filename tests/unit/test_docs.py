@@ -61,9 +61,10 @@ def test_the_list_of_commands_says_what_each_says_of_itself() -> None:
         assert help_text.startswith(lazy.help.removesuffix(".")), name
 
 
-def test_every_command_has_a_help_and_names_the_settings_file() -> None:
+def test_every_command_has_a_help_an_example_and_names_the_settings_file() -> None:
     for name, command in commands().items():
         assert command.help, name
+        assert f"wetread {name}" in command.epilog, name
         options = {
             option: getattr(each, "help", "") for each in command.params for option in each.opts
         }

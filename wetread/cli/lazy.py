@@ -50,6 +50,14 @@ class LazyGroup(TyperGroup):
         finally:
             self._listing = False
 
+    def shell_complete(self, ctx: Any, incomplete: str) -> Any:
+        """Names that begin like this, for the shell."""
+        self._listing = True
+        try:
+            return super().shell_complete(ctx, incomplete)
+        finally:
+            self._listing = False
+
 
 def _load(name: str, lazy: Lazy) -> Any:
     module = importlib.import_module(lazy.module)

@@ -36,7 +36,8 @@ COMMANDS = {
     ),
     "commitments": Lazy("wetread.cli.commitments", "Storage commitment: list, show, retry."),
     "models": Lazy(
-        "wetread.cli.models", "The model packages: list, check, pause, resume, disable, enable."
+        "wetread.cli.models",
+        "The model packages: list, check, test, install, pause, resume, disable, enable.",
     ),
     "storage": Lazy("wetread.cli.storage", "The data folder: show, purge, verify."),
     "users": Lazy("wetread.cli.users", "Accounts of the dashboard: add, list, remove, password."),

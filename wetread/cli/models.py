@@ -11,6 +11,7 @@ import typer
 from db import disabled, holds, overview
 from db.errors import IllegalMove, NotFound
 from db.schema import EVERYTHING
+from wetread.cli import model_actions
 from wetread.cli.output import ConfigOption, Exit, JsonOption, show_json, show_table
 from wetread.config import Settings, load
 from wetread.roles import open_database
@@ -20,8 +21,10 @@ if TYPE_CHECKING:
     from inference.package import Package
 
 app = typer.Typer(
-    no_args_is_help=True, help="The model packages: list, check, pause, resume, disable, enable."
+    no_args_is_help=True,
+    help="The model packages: list, check, test, install, pause, resume, disable, enable.",
 )
+model_actions.register(app)
 
 ModelName = Annotated[
     str | None, typer.Argument(help="The model, as 'wetread models list' shows it; none: all.")
@@ -29,7 +32,7 @@ ModelName = Annotated[
 OneModel = Annotated[str, typer.Argument(help="The model, as 'wetread models list' shows it.")]
 
 
-@app.command("list")
+@app.command("list", epilog="Example: wetread models list --json.")
 def list_models(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """List the packages that workers read with."""
     packages = _packages(load(config))
@@ -51,7 +54,7 @@ def list_models(config: ConfigOption = None, as_json: JsonOption = False) -> Non
         show_table(rows, ("name", "version", "modality", "body_part", "view", "title"), "no models")
 
 
-@app.command("check")
+@app.command("check", epilog="Example: wetread models check ./my-model.")
 def check_models(
     folders: Annotated[
         list[Path] | None, typer.Argument(help="Package folders; else all that are configured.")
@@ -64,10 +67,10 @@ def check_models(
     from inference.package import find_packages, read_package
     from inference.runtime import Model
 
-    settings = load(config).models
+    settings = load(config)
     rows: list[dict[str, Any]] = []
     try:
-        found = [] if folders else find_packages(settings.folders, settings.disabled)
+        found = [] if folders else find_packages(settings.model_folders(), settings.models.disabled)
         places = folders or [each.folder for each in found]
     except ReadingError as error:
         sys.stderr.write(f"wetread: {error}\n")
@@ -89,7 +92,7 @@ def check_models(
         raise typer.Exit(Exit.CONFIG)
 
 
-@app.command("pause")
+@app.command("pause", epilog="Example: wetread models pause cxr-covid --reason 'new version'.")
 def pause(
     name: ModelName = None,
     reason: Annotated[str | None, typer.Option(help="Why, for whoever looks.")] = None,
@@ -113,7 +116,7 @@ def pause_quietly(settings: Settings, name: str | None, reason: str | None) -> l
     return rows
 
 
-@app.command("resume")
+@app.command("resume", epilog="Example: wetread models resume cxr-covid.")
 def resume(
     name: ModelName = None, config: ConfigOption = None, as_json: JsonOption = False
 ) -> None:
@@ -184,7 +187,7 @@ def _packages(settings: Settings) -> list[Package]:
     from inference.package import find_packages
 
     try:
-        return find_packages(settings.models.folders, settings.models.disabled)
+        return find_packages(settings.model_folders(), settings.models.disabled)
     except ManifestError as error:
         sys.stderr.write(f"wetread: {error}\n")
         raise typer.Exit(Exit.CONFIG) from error

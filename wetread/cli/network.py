@@ -21,8 +21,10 @@ Target = Annotated[str, typer.Argument(help="Name of a destination, or AET@host:
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    app.command("echo")(echo)
-    app.command("send")(send)
+    app.command("echo", epilog="Examples: wetread echo pacs. wetread echo ORTHANC@10.1.2.3:4242.")(
+        echo
+    )
+    app.command("send", epilog="Example: wetread send ./study --to WETREAD@ai-1:11112.")(send)
 
 
 def echo(target: Target, config: ConfigOption = None, as_json: JsonOption = False) -> None:

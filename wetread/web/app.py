@@ -92,7 +92,7 @@ def application(
 
 def _packages(settings: Settings) -> dict[str, Package]:
     try:
-        found = find_packages(settings.models.folders, settings.models.disabled)
+        found = find_packages(settings.model_folders(), settings.models.disabled)
     except ReadingError as error:
         # A worker that has it does not start and says why; who looks must still see the rest.
         _log.error("web.model_unusable", error=str(error))
