@@ -1,12 +1,13 @@
 # make demo   the main job end to end, on a fresh machine    make test   all tests
 # make check  format, lint, types, import rules, tests       make bench  the benchmarks
 # make pictures  the pictures in the documents, made anew
+# make docs   the documents as a site, in site/
 VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 STUDY ?=
 
-.PHONY: demo test dev check lint pictures bench clean
+.PHONY: demo test dev check lint pictures docs bench clean
 
 demo: $(VENV)/.installed
 	@sh tools/packages.sh demo
@@ -30,6 +31,9 @@ pictures: $(VENV)/.installed-dev
 	@sh tools/packages.sh test
 	@$(BIN)/python -m tools.pictures
 	@$(BIN)/python -m tools.dashboard_pictures
+
+docs: $(VENV)/.installed-dev
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m bench.results
@@ -55,4 +59,4 @@ $(VENV)/.installed-dev: pyproject.toml | $(BIN)/python
 	@touch $@ $(VENV)/.installed
 
 clean:
-	rm -rf $(VENV) demo-out test-artefacts .viewer .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) site demo-out test-artefacts .viewer .mypy_cache .ruff_cache .pytest_cache

@@ -3,7 +3,7 @@
 Any number of processes may write the same file: each line is written in one piece under a lock.
 A line is in the hands of the operating system when ``write`` returns, so it survives the death of
 the process; ``sync`` puts it on the disk, and whoever owns the sink calls it once a second. Nothing
-is ever deleted: how long an audit trail must be kept is the site's to say.
+is deleted unless ``keep`` says so: how long an audit trail must be kept is the site's to say.
 """
 
 from __future__ import annotations
@@ -29,11 +29,14 @@ class FileSink:
         Where to write; its folder is made.
     limit_bytes
         No file grows beyond it, unless one message alone does.
+    keep
+        How many full files stay, the newest; None for all.
     """
 
-    def __init__(self, path: Path, limit_bytes: int) -> None:
+    def __init__(self, path: Path, limit_bytes: int, keep: int | None = None) -> None:
         self._path = path
         self._limit = limit_bytes
+        self._keep = keep
         self._lock = threading.Lock()
         self._unsynced = False
         make_folder(path.parent)
@@ -116,13 +119,25 @@ class FileSink:
 
     def _rotate(self) -> None:
         os.fsync(self._file)
-        prefix = f"{self._path.name}."
-        names = (each.name.removeprefix(prefix) for each in self._path.parent.glob(f"{prefix}*"))
-        number = max((int(name) for name in names if name.isdecimal()), default=0) + 1
-        self._path.rename(self._path.with_name(f"{prefix}{number:06d}"))
+        full = full_files(self._path)
+        number = _number(full[-1]) + 1 if full else 1
+        self._path.rename(self._path.with_name(f"{self._path.name}.{number:06d}"))
         self._reopen()
+        if self._keep is not None:
+            for each in full[: max(0, len(full) + 1 - self._keep)]:
+                each.unlink(missing_ok=True)
 
     def _reopen(self) -> None:
         file = open_private(self._path, os.O_APPEND)
         os.close(self._file)
         self._file = file
+
+
+def full_files(path: Path) -> list[Path]:
+    """The full files beside one that is written, oldest first."""
+    beside = path.parent.glob(f"{path.name}.*")
+    return sorted((each for each in beside if each.suffix[1:].isdecimal()), key=_number)
+
+
+def _number(full: Path) -> int:
+    return int(full.suffix[1:])

@@ -39,21 +39,26 @@ def refresh(
     Of processes that want to at the same time, one does.
     """
     with database.write() as connection:
-        if not _claim(connection, name, older):
+        if not claim(connection, name, older):
             return False
     with database.read() as connection:
         value = count(connection)
     with database.write() as connection:
-        connection.execute(
-            update(Figure)
-            .where(Figure.name == name)
-            .values(value=json.dumps(value), counted_at=now(connection))
-        )
+        note(connection, name, value)
     return True
 
 
-def _claim(connection: Connection, name: str, older: float) -> bool:
-    """Take on the counting, by saying that it has been done."""
+def note(connection: Connection, name: str, value: Any) -> None:
+    """Keep what was counted, as of now, after ``claim``."""
+    connection.execute(
+        update(Figure)
+        .where(Figure.name == name)
+        .values(value=json.dumps(value), counted_at=now(connection))
+    )
+
+
+def claim(connection: Connection, name: str, older: float) -> bool:
+    """Take on the counting, by saying that it has been done; False if it was, of late."""
     moment = now(connection)
     due = update(Figure).where(Figure.name == name, Figure.counted_at < moment - older)
     if connection.execute(due.values(counted_at=moment)).rowcount:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, inspect, text
 
 from db.engine import Database
 from db.errors import SchemaError
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 _SCRIPTS = Path(__file__).with_name("migrations")
 _LOCK = 0x77657472  # "wetr": PostgreSQL advisory lock, so that one role migrates and others wait
@@ -35,6 +35,12 @@ def upgrade(database: Database, target: str = "head") -> None:
     SchemaError
         The database was written by a newer version of this program.
     """
+    with database.read() as connection:
+        refuse_newer(connection)
+        if target == "head" and revision(connection) == revisions()[-1]:
+            return  # without a lock, and without alembic, which is slow to import
+    from alembic import command
+
     with database.write() as connection:
         if not database.is_sqlite:
             connection.execute(text("select pg_advisory_xact_lock(:key)"), {"key": _LOCK})
@@ -61,17 +67,21 @@ def refuse_newer(connection: Connection) -> None:
 
 @cache  # what an upgrade of the program puts into its place is not this program
 def revisions() -> tuple[str, ...]:
-    """Every schema revision that this program knows, oldest first."""
-    script = ScriptDirectory(str(_SCRIPTS))
-    return tuple(each.revision for each in script.walk_revisions())[::-1]
+    """Every schema revision that this program knows, oldest first, as its scripts are named."""
+    names = sorted(each.name for each in (_SCRIPTS / "versions").glob("[0-9]*.py"))
+    return tuple(name.partition("_")[0] for name in names)
 
 
 def revision(connection: Connection) -> str | None:
     """Schema revision of the database, None if it is empty."""
-    return MigrationContext.configure(connection).get_current_revision()
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.execute(text("select version_num from alembic_version")).scalar_one_or_none()
 
 
 def _config(connection: Connection) -> Config:
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(_SCRIPTS))
     config.attributes["connection"] = connection

@@ -63,14 +63,15 @@ def stored(connection: Connection) -> Stored:
         select(
             func.count().filter(_STORED),
             func.sum(Instance.size).filter(_STORED),
-            func.min(Instance.received_at),
         )
     ).one()
+    # Apart, for the index has it.
+    first = connection.execute(select(func.min(Instance.received_at))).scalar_one()
     recent = connection.execute(
         select(func.sum(Instance.size)).where(Instance.received_at > moment - _WINDOW_HOURS * _HOUR)
     ).scalar_one()
     results = connection.execute(select(func.sum(Result.size))).scalar_one()
-    age = (moment - (total[2] or moment)) / _HOUR
+    age = (moment - (first or moment)) / _HOUR
     return Stored(
         instances=int(total[0]),
         instance_bytes=int(total[1] or 0),

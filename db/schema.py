@@ -325,10 +325,17 @@ class Delivery(Base):
     __table_args__ = (
         UniqueConstraint("job_id", "kind", "number", "destination", name="uq_delivery"),
         Index("ix_delivery_claim", "state", "destination", "run_at"),
-        Index("ix_delivery_commit_at", "destination", "commit_at"),
+        # Few wait for commitment; those that never do are most of the table.
+        Index(
+            "ix_delivery_commit_at",
+            "destination",
+            "commit_at",
+            **_where("commit_at is not null"),
+        ),
         Index("ix_delivery_transaction_uid", "transaction_uid"),
         Index("ix_delivery_result_id", "result_id"),
         Index("ix_delivery_sent_at", "sent_at"),
+        Index("ix_delivery_committed_at", "committed_at", **_where("committed_at is not null")),
     )
 
     id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)

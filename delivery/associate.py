@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -35,7 +36,17 @@ _REJECTIONS = {
 
 
 class NoAssociation(Exception):
-    """No association could be opened; the message says why and with whom."""
+    """No association could be opened; the message says why and with whom.
+
+    Attributes
+    ----------
+    rejection
+        Source and diagnostic of the A-ASSOCIATE-RJ (PS3.8 section 9.3.4); None if none came.
+    """
+
+    def __init__(self, reason: str, rejection: tuple[int, int] | None = None) -> None:
+        super().__init__(reason)
+        self.rejection = rejection
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,21 +124,24 @@ def associate(
     ae.maximum_pdu_size = _MAXIMUM_PDU_SIZE
     opened: list[evt.Event] = []
     witness = Witness(peer.tls) if peer.tls is not None else None
-    association = ae.associate(
-        peer.host,
-        peer.port,
-        contexts=[build_context(sop_class, list(syntaxes)) for sop_class, syntaxes in contexts],
-        ae_title=peer.ae_title,
-        max_pdu=_MAXIMUM_PDU_SIZE,
-        ext_neg=[build_role(each, scp_role=True) for each in as_scp],
-        evt_handlers=[(evt.EVT_CONN_OPEN, opened.append), *handlers],
-        tls_args=_tls_args(peer, witness),
-    )
+    try:
+        association = ae.associate(
+            peer.host,
+            peer.port,
+            contexts=[build_context(sop_class, list(syntaxes)) for sop_class, syntaxes in contexts],
+            ae_title=peer.ae_title,
+            max_pdu=_MAXIMUM_PDU_SIZE,
+            ext_neg=[build_role(each, scp_role=True) for each in as_scp],
+            evt_handlers=[(evt.EVT_CONN_OPEN, opened.append), *handlers],
+            tls_args=_tls_args(peer, witness),
+        )
+    except (socket.gaierror, UnicodeError) as error:  # the second for what can be no name at all
+        raise NoAssociation(f"{peer}: no address is known for this name") from error
     try:
         if not association.is_established:
             why = witness.trouble if witness is not None else ""
             why = why or (_why_not(association) if opened else "no connection")
-            raise NoAssociation(f"{peer}: {why}")
+            raise NoAssociation(f"{peer}: {why}", _rejection(association))
         yield association
     finally:
         ae.beside.settle(ANSWER_SECONDS)
@@ -145,10 +159,16 @@ def _tls_args(peer: Peer, witness: Witness | None) -> tuple[ssl.SSLContext, str]
 
 
 def _why_not(association: Association) -> str:
-    if association.is_rejected:
-        answer = association.acceptor.primitive
-        source = getattr(answer, "result_source", None)
-        diagnostic = getattr(answer, "diagnostic", None)
-        why = _REJECTIONS.get((source or 0, diagnostic or 0), "no reason given")
-        return f"association rejected: {why}"
+    rejection = _rejection(association)
+    if rejection is not None:
+        return f"association rejected: {_REJECTIONS.get(rejection, 'no reason given')}"
     return "association aborted, or no common presentation context"
+
+
+def _rejection(association: Association) -> tuple[int, int] | None:
+    if not association.is_rejected:
+        return None
+    answer = association.acceptor.primitive
+    source = getattr(answer, "result_source", None)
+    diagnostic = getattr(answer, "diagnostic", None)
+    return source or 0, diagnostic or 0

@@ -176,7 +176,13 @@ class Courier:
                 state = self._move(connection, parcel, outcome)
             outbox.renew(connection, waiting, self._settings.lease_seconds)
         if state is None:
-            _log.warning("delivery.discarded", delivery_id=parcel.delivery_id)
+            _log.warning(
+                "delivery.discarded",
+                delivery_id=parcel.delivery_id,
+                job_id=parcel.job_id,
+                study_uid=parcel.study_uid,
+                destination=parcel.destination,
+            )
             return None
         _log.log(
             20 if state is DeliveryState.SENT else 30,

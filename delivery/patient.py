@@ -115,7 +115,7 @@ class PatientCheck:
             return None  # sending it finds that out, too
         known = self._spare or self._known.get(ours.study_uid)
         if known is None:
-            known = self._known[ours.study_uid] = self._asked(look_up, ours.study_uid)
+            known = self._known[ours.study_uid] = self._asked(look_up, ours.study_uid, parcel)
         if isinstance(known, NotAnswered):
             return self._unless_optional(f"the patient cannot be checked: {known}")
         if not known:
@@ -123,14 +123,22 @@ class PatientCheck:
         what = difference(ours, known)
         return Held(f"the destination has another {what} for this study") if what else None
 
-    def _asked(self, look_up: LookUp, study_uid: str) -> list[Identity] | NotAnswered:
+    def _asked(
+        self, look_up: LookUp, study_uid: str, parcel: Parcel
+    ) -> list[Identity] | NotAnswered:
         try:
             found = look_up(study_uid)
         except NotAnswered as error:
             if error.lost:
                 # Asking about each study would end each association.
                 self._spare, self._spared_until = error, time.monotonic() + _SPARED_SECONDS
-            _log.warning("delivery.patient_not_checked", study_uid=study_uid, reason=str(error))
+            _log.warning(
+                "delivery.patient_not_checked",
+                job_id=parcel.job_id,
+                study_uid=study_uid,
+                destination=parcel.destination,
+                reason=str(error),
+            )
             return error
         # What is told of other studies was not asked for.
         return [each for each in found if each.study_uid == study_uid]

@@ -55,6 +55,16 @@ class Profile:
     negatives: bool = True
     notices: bool = False
 
+    @property
+    def measurement_classes(self) -> tuple[UID, ...]:
+        """SOP classes as which the measurement report is sent, best first."""
+        text_goes_too = Kind.TEXT in self.kinds
+        return tuple(
+            each
+            for each in self.report_classes
+            if not (each == BasicTextSRStorage and text_goes_too)
+        )
+
     def letters(self, objects: Sequence[ResultObject]) -> Iterator[Letter]:
         """Address objects of this profile's style, in their order."""
         wanted = [each for each in objects if each.kind in self.kinds]
@@ -70,13 +80,7 @@ class Profile:
         uids = {each.dataset.SOPClassUID: str(each.dataset.SOPInstanceUID) for each in alternatives}
         if kind is not Kind.REPORT:
             return tuple(uids.values())
-        text_goes_too = Kind.TEXT in self.kinds
-        classes = [
-            each
-            for each in self.report_classes
-            if not (each == BasicTextSRStorage and text_goes_too)
-        ]
-        return tuple(uids[each] for each in classes if each in uids)
+        return tuple(uids[each] for each in self.measurement_classes if each in uids)
 
 
 def addressed(profiles: Iterable[Profile], reading: Reading) -> tuple[list[Profile], str | None]:

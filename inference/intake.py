@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 import structlog
 from pydicom import Dataset
 from sqlalchemy.exc import SQLAlchemyError
 
-from db import identities, jobs, outbox, studies
+from db import disabled, identities, jobs, outbox, studies
 from db.archive import Archive
 from db.engine import Database
 from db.errors import trace, where
@@ -30,6 +31,7 @@ from sr.reasons import Reason
 
 _log = structlog.get_logger(__name__)
 _AWAY_SECONDS = 30.0
+_DISABLED = Reason("the model is disabled")
 _LOST, _PURGED = InstanceState.LOST, InstanceState.PURGED
 
 
@@ -113,6 +115,7 @@ class Intake:
         with self._database.read() as connection:
             instances = studies.instances(connection, due.study_uid)
             missing = studies.missing(connection, due.study_uid)
+            off = {each.name for each in disabled.disabled(connection)}
         try:
             headers = self._headers(instances)
         except ArchiveError as error:
@@ -120,7 +123,7 @@ class Intake:
             with self._database.write() as connection:
                 return studies.postpone(connection, due, _AWAY_SECONDS)
         lost = _not_here(len(instances) - len(headers) + missing[_LOST], missing[_PURGED])
-        routes = self._routes(headers)
+        routes = self._routes(headers, off)
         if not self._record(due, instances, routes, lost, whose=person.person_of(headers)):
             return False
         for ref, routed in routes.items():
@@ -145,16 +148,22 @@ class Intake:
                 _log.error(
                     "instance.unreadable",
                     sop_instance_uid=each.sop_instance_uid,
+                    study_uid=each.study_uid,
                     reason=str(error),
                 )
         return headers
 
-    def _routes(self, headers: Sequence[Dataset]) -> dict[ModelRef, Routed]:
+    def _routes(self, headers: Sequence[Dataset], off: Collection[str]) -> dict[ModelRef, Routed]:
         """What each model reads; of a head CT the chest model has nothing to say.
 
-        Only where no model reads the study's modality does each say so.
+        Only where no model reads the study's modality does each say so. A model that is ``off``
+        says that of what it would have read.
         """
-        routes = {ref: routing.route(each, headers) for ref, each in self._packages.items()}
+        routes = {
+            ref: _unread(routed) if ref.name in off else routed
+            for ref, each in self._packages.items()
+            for routed in [routing.route(each, headers)]
+        }
         concerned = {ref: routed for ref, routed in routes.items() if routed.concerned}
         return concerned or routes
 
@@ -197,6 +206,14 @@ class Intake:
     def _priority(self, instances: Sequence[StoredInstance]) -> int:
         urgent = any(each.calling_ae in self._urgent_callers for each in instances)
         return jobs.URGENT if urgent else jobs.ROUTINE
+
+
+def _unread(routed: Routed) -> Routed:
+    """What a model that is disabled does with a study."""
+    if not routed.fitting:
+        return routed
+    left = NotAssessed(images=len(routed.fitting), reason=_DISABLED)
+    return replace(routed, fitting=(), passed_over=(left,))
 
 
 def _not_here(lost: int, purged: int) -> tuple[NotAssessed, ...]:

@@ -51,7 +51,12 @@ class Heartbeat:
                 jobs.renew(connection, claim, self._lease_seconds)
         except LeaseLost:
             if claim in self._claims:  # else it was finished this moment
-                _log.warning("job.lease_lost", job_id=claim.job_id)
+                _log.warning("job.lease_lost", job_id=claim.job_id, study_uid=claim.study_uid)
                 self.leave(claim)
         except SQLAlchemyError as error:
-            _log.warning("job.lease_not_renewed", error=type(error).__name__)
+            _log.warning(
+                "job.lease_not_renewed",
+                job_id=claim.job_id,
+                study_uid=claim.study_uid,
+                error=type(error).__name__,
+            )

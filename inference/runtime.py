@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from inference.errors import ManifestError, ModelError
 from inference.outputs import Outputs, check_outputs, output_names
 from inference.package import Package
+
+# Since 1.29 the runtime tells its maker over the internet what it runs, and keeps an identifier of
+# the machine, unless this is set before it is loaded; ``disable_telemetry_events`` comes too late.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+import onnxruntime
 
 _CUDA, _CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 

@@ -313,7 +313,12 @@ class _Receiving:
         with self._store.database.write() as connection:
             lost = studies.lose(connection, [known.sop_instance_uid])
         if lost:  # else retention took it this moment
-            _log.error("instance.lost", sop_instance_uid=known.sop_instance_uid, path=known.path)
+            _log.error(
+                "instance.lost",
+                sop_instance_uid=known.sop_instance_uid,
+                study_uid=known.study_uid,
+                path=known.path,
+            )
 
     def _instance(self, header: Header, path: str) -> StoredInstance:
         return StoredInstance(

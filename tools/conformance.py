@@ -253,6 +253,7 @@ def _proposed() -> str:
         ("a destination is to commit", verification, push_model, "SCU"),
         ("`wetread echo`", verification, _named([ImplicitVRLittleEndian]), "SCU"),
         ("`wetread send`", "Storage, the classes of the files", "that of the file*", "SCU"),
+        ("`wetread simulate`", "Storage, DX, CR or CT", "Explicit VR Little Endian*", "SCU"),
     ]
     return _table("when | abstract syntax | transfer syntaxes | role", rows)
 

@@ -8,6 +8,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Self
@@ -30,6 +31,8 @@ class Orthanc:
         Where it keeps its database, over restarts.
     dicom_web
         Whether it also answers DICOMweb, under :attr:`dicom_web_url`.
+    settings
+        Of its configuration, over ours.
 
     Attributes
     ----------
@@ -39,9 +42,12 @@ class Orthanc:
 
     ae_title = "ORTHANC"
 
-    def __init__(self, folder: Path, *, dicom_web: bool = False) -> None:
+    def __init__(
+        self, folder: Path, *, dicom_web: bool = False, settings: Mapping[str, Any] | None = None
+    ) -> None:
         self._folder = folder
         self._dicom_web = dicom_web
+        self._further = dict(settings or {})
         self.takes_all = True
         self.port, self._http_port = free_port(), free_port()
         self._process: subprocess.Popen[bytes] | None = None
@@ -65,7 +71,7 @@ class Orthanc:
         """Start and wait until it answers."""
         self._folder.mkdir(parents=True, exist_ok=True)
         config = self._folder / "orthanc.json"
-        config.write_text(json.dumps(self._settings()), "utf-8")
+        config.write_text(json.dumps(self._settings() | self._further), "utf-8")
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(["Orthanc", config], stdout=log, stderr=log)
         deadline = time.monotonic() + _START_SECONDS

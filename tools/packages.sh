@@ -21,6 +21,8 @@ case "${1:-}" in
     need_file /usr/share/java/pixelmed.jar pixelmed-apps libpixelmed-java
     need pdfinfo poppler-utils
     need_file '/usr/lib/postgresql/*/bin/initdb' postgresql
+    # Checks the alert rules.
+    need promtool prometheus
     # A file system whose power is cut.
     need mkfs.xfs xfsprogs
     # The viewer in a browser: its pages come from npm.

@@ -94,10 +94,20 @@ def readable_by_all(file: str) -> bool:
     return bool(Path(file).stat().st_mode & stat.S_IROTH)
 
 
+def by_use(settings: Settings) -> dict[str, TlsFiles]:
+    """Those of every connection that the settings secure, by what it is for."""
+    deliveries = {f"destination:{each.name}": delivery_files(each) for each in settings.destination}
+    return {
+        "receiving": receiver_files(settings),
+        **deliveries,
+        "audit": audit_files(settings),
+        "dashboard": web_files(settings),
+    }
+
+
 def all_files(settings: Settings) -> list[TlsFiles]:
     """Those of every connection that the settings secure."""
-    deliveries = map(delivery_files, settings.destination)
-    return [receiver_files(settings), *deliveries, audit_files(settings), web_files(settings)]
+    return list(by_use(settings).values())
 
 
 def ends(files: Iterable[TlsFiles]) -> dict[str, datetime]:
@@ -110,6 +120,20 @@ def ends(files: Iterable[TlsFiles]) -> dict[str, datetime]:
     """
     names = {name for each in files for name in (each.certificate, each.ca) if name}
     return {name: min(each.not_after for each in _certificates(name)) for name in sorted(names)}
+
+
+def leaf(file: str) -> bytes:
+    """The first certificate in a file, in DER form: the one that is shown to the other side.
+
+    Raises
+    ------
+    ConfigError
+        The file cannot be read or holds no certificate.
+    """
+    found = _CERTIFICATE.search(_read(file))
+    if found is None:
+        raise ConfigError(f"{file}: holds no certificate in PEM form")
+    return ssl.PEM_cert_to_DER_cert(found[0])
 
 
 def expiring(files: Iterable[TlsFiles], now: datetime) -> dict[str, datetime]:

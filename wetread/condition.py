@@ -21,6 +21,7 @@ from wetread.version import version
 
 _FRESH_SECONDS = 120.0
 _HOUR_SECONDS = 3600.0
+_QUICKLY_COUNTED = 50_000  # instances
 
 
 def condition(settings: Settings, connection: Connection) -> dict[str, Any]:
@@ -57,11 +58,12 @@ def condition(settings: Settings, connection: Connection) -> dict[str, Any]:
 
 
 def _totals(connection: Connection) -> dict[str, Any]:
-    """What is costly to count, as a role counted it a moment ago, or else now."""
+    """What is costly to count, as a role counted it a moment ago; what is quickly counted, now."""
     counted = figures.shown(connection, TOTALS)
     if counted is not None and counted.value is not None and counted.age <= _FRESH_SECONDS:
         found: dict[str, Any] = counted.value
-        return found
+        if found["stored"]["instances"] > _QUICKLY_COUNTED:
+            return found
     return overview.totals(connection)
 
 
@@ -75,7 +77,7 @@ def _process(seen: Seen) -> dict[str, Any]:
         "seen_at": iso(seen.seen_at),
         "silent": seen.silent,
         "clock_offset": seen.details.get("clock_offset"),
-        "gpu": seen.details.get("gpu"),
+        "gpu": bool(seen.details.get("gpus")),
         "events": seen.details.get("events", {}),
     }
 
@@ -96,7 +98,8 @@ def _models(seen: Sequence[Seen]) -> list[dict[str, Any]]:
 
 def _disk(settings: Settings, stored: dict[str, Any]) -> dict[str, Any]:
     mark = settings.node.free_megabytes * MEGABYTE
-    free = free_bytes(settings.node.data_dir)
+    folder = settings.node.data_dir  # which the first role makes
+    free = free_bytes(next(each for each in (folder, *folder.parents) if each.exists()))
     hours_left = None
     if stored["bytes_per_hour"]:
         hours_left = round(max(0, free - mark) / stored["bytes_per_hour"], 1)

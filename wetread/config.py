@@ -27,6 +27,7 @@ from wetread.sections import (
     Delivery,
     Destination,
     Log,
+    Metrics,
     Models,
     Node,
     PeerSection,
@@ -65,6 +66,7 @@ class Settings(BaseSettings):
     log: Log = Log()
     audit: AuditSection = AuditSection()
     web: Web = Web()
+    metrics: Metrics = Metrics()
     destination: list[Destination] = []
 
     @classmethod
@@ -128,6 +130,20 @@ class Settings(BaseSettings):
         if self.web.enabled:
             names.append("web")
         return names
+
+    def install_folder(self) -> Path:
+        """Where 'wetread models install' puts packages."""
+        return (*self.models.folders, self.node.data_dir / "models")[0]
+
+    def model_folders(self) -> list[Path]:
+        """Where packages are looked for, besides our own."""
+        installed = self.node.data_dir / "models"
+        known = list(self.models.folders)
+        return [*known, installed] if installed.is_dir() and installed not in known else known
+
+    def log_file(self) -> Path | None:
+        """The file that roles write their log to, if there is to be one."""
+        return self.node.data_dir / self.log.file if self.log.file else None
 
     def gate(self) -> PeerGate:
         """The gate of a receiver with these settings."""
@@ -201,8 +217,8 @@ def _resolved(settings: Settings, folder: Path) -> Settings:
         url = f"sqlite:///{folder / url.removeprefix('sqlite:///')}"
     folders = [folder / each for each in settings.models.folders]
 
-    def files(section: TlsSection | AuditSection | Web | Destination) -> dict[str, str]:
-        names = ("certificate", "key", "ca", "secret_file")
+    def files(section: TlsSection | AuditSection | Web | Metrics | Destination) -> dict[str, str]:
+        names = ("certificate", "key", "ca", "secret_file", "token_file")
         given = {each: str(getattr(section, each, "")) for each in names}
         return {each: str(folder / path) for each, path in given.items() if path}
 
@@ -214,6 +230,7 @@ def _resolved(settings: Settings, folder: Path) -> Settings:
             "audit": settings.audit.model_copy(update=files(settings.audit)),
             "tls": settings.tls.model_copy(update=files(settings.tls)),
             "web": settings.web.model_copy(update=files(settings.web)),
+            "metrics": settings.metrics.model_copy(update=files(settings.metrics)),
             "destination": [each.model_copy(update=files(each)) for each in settings.destination],
         }
     )

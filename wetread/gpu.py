@@ -1,12 +1,31 @@
-"""Whether this host has a GPU that models could run on."""
+"""The NVIDIA GPUs of this host."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
-_DEVICES = ("/dev/nvidia0", "/dev/dxg")  # the second under WSL
+from typing import Any
 
 
-def gpu_present() -> bool:
-    """Whether the driver shows an NVIDIA GPU, used or not."""
-    return any(Path(each).exists() for each in _DEVICES)
+def gpus() -> list[dict[str, Any]]:
+    """Memory in bytes and use (0..1) of each GPU; none where there is no driver."""
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:
+        return []
+    try:
+        handles = map(pynvml.nvmlDeviceGetHandleByIndex, range(pynvml.nvmlDeviceGetCount()))
+        return [_told(pynvml, each) for each in handles]
+    except pynvml.NVMLError:
+        return []  # one that fell off the bus; who needs it says so
+    finally:
+        pynvml.nvmlShutdown()
+
+
+def _told(nvml: Any, handle: Any) -> dict[str, Any]:
+    memory = nvml.nvmlDeviceGetMemoryInfo(handle)
+    return {
+        "memory_used": int(memory.used),
+        "memory_total": int(memory.total),
+        "utilization": nvml.nvmlDeviceGetUtilizationRates(handle).gpu / 100,
+    }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import ssl
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,12 +13,17 @@ from delivery.tls import client_context
 from wetread import certificates
 from wetread.certificates import TlsFiles
 from wetread.config import ConfigError, Settings
+from wetread.listeners import listeners
 from wetread.sections import Destination
 
 if TYPE_CHECKING:
     from delivery.dicomweb import WebPeer
+    from delivery.send import SendOutcome
 
 _ADDRESS = re.compile(r"(?P<title>[^@]{1,16})@(?P<host>[^:@]+|\[[0-9a-fA-F:]+\]):(?P<port>\d{1,5})")
+
+# Where one reaches what listens on every address.
+_LOCAL = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
 def web_peer(destination: Destination) -> WebPeer:
@@ -98,3 +104,42 @@ def parse_peer(settings: Settings, text: str) -> Peer | WebPeer:
         port=int(match["port"]),
         calling_ae_title=settings.node.ae_title,
     )
+
+
+def own_peer(settings: Settings) -> Peer:
+    """Our own receiver, as a modality on this machine reaches it.
+
+    Raises
+    ------
+    ConfigError
+        It takes TLS only, for which one must know the certificates of the other side.
+    """
+    plain = [each.port for each in listeners(settings) if not each.secured]
+    if not plain:
+        raise ConfigError(
+            "this node takes TLS only: describe it as a [[destination]] with tls, and name that"
+        )
+    return Peer(
+        ae_title=settings.node.ae_title,
+        host=_LOCAL.get(settings.node.host, settings.node.host),
+        port=plain[0],
+        calling_ae_title=settings.node.ae_title,
+    )
+
+
+def send_files(peer: Peer | WebPeer, paths: Sequence[Path]) -> Iterator[SendOutcome]:
+    """Send files and folders with C-STORE, to a DICOMweb server with STOW-RS.
+
+    Raises
+    ------
+    NoAssociation, Away
+        There is no connection, or the peer does not let us in.
+    """
+    # Only what is needed: each imports a large library.
+    if isinstance(peer, Peer):
+        from delivery import send
+
+        return send.send(peer, paths)
+    from delivery import stow
+
+    return stow.send(peer, paths)

@@ -6,15 +6,17 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from db import figures, overview, processes
+from db import figures, metering, meters, overview, processes
 from db.engine import Database, now
+from db.meters import Increments
 from db.processes import Running
 from wetread import log
 from wetread.version import version
@@ -22,7 +24,7 @@ from wetread.version import version
 TOTALS = "totals"
 """The figure that ``db.overview.totals`` counts."""
 
-_COUNT_SECONDS = 30.0
+_COUNT_SECONDS = 60.0
 _LEAVE_SECONDS = 1.0
 
 _log = structlog.get_logger(__name__)
@@ -34,16 +36,22 @@ class Presence:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._details: dict[str, Any] = {}
+        self._looks: dict[str, Callable[[], Any]] = {}
 
     def say(self, **details: Any) -> None:
         """Tell more, or something new under the same name; JSON values, no patient data."""
         with self._lock:
             self._details |= details
 
+    def watch(self, name: str, look: Callable[[], Any]) -> None:
+        """Tell anew, every time, what ``look`` finds; it may not raise, nor take long."""
+        with self._lock:
+            self._looks[name] = look
+
     def details(self) -> dict[str, Any]:
         """All that was told."""
         with self._lock:
-            return dict(self._details)
+            return self._details | {name: look() for name, look in self._looks.items()}
 
 
 SILENT = Presence()
@@ -78,15 +86,28 @@ def present(url: str, role: str, owner: str) -> Iterator[Presence]:
 
 
 def _beat(database: Database, running: Running, presence: Presence, ended: threading.Event) -> None:
+    counted = Counter[tuple[str, str]]()
     while not ended.is_set():
         # Without the database, or before it has these tables, nobody is listening.
         with suppress(SQLAlchemyError):
             with database.read() as connection:
                 offset = time.time() - now(connection)
             told = presence.details() | {"clock_offset": round(offset, 3), "events": log.counted()}
+            logged = Counter(log.counted_by_level())
             with database.write_hastily() as connection:
                 processes.beat(connection, running, told)
+                meters.add(connection, _events(running.role, logged - counted))
+            counted = logged
             figures.refresh(database, TOTALS, overview.totals, _COUNT_SECONDS)
+            metering.run(database)
         ended.wait(processes.BEAT_SECONDS)
     with suppress(SQLAlchemyError), database.write_hastily() as connection:
         processes.leave(connection, running.owner)
+        meters.add(connection, _events(running.role, Counter(log.counted_by_level()) - counted))
+
+
+def _events(role: str, logged: Mapping[tuple[str, str], int]) -> Increments:
+    found = Increments()
+    for (level, event), count in logged.items():
+        found.count(meters.EVENTS, role, level, event, by=count)
+    return found

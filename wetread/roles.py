@@ -103,10 +103,10 @@ def work(
     """Run one worker."""
     from inference.package import find_packages
     from inference.worker import Worker, WorkerSettings
-    from wetread.gpu import gpu_present
+    from wetread.gpu import gpus
     from wetread.profiles import profile
 
-    packages = find_packages(settings.models.folders, settings.models.disabled)
+    packages = find_packages(settings.model_folders(), settings.models.disabled)
     worker = Worker(
         WorkerSettings(
             owner=owner("work"),
@@ -130,8 +130,8 @@ def work(
             {"name": ref.name, "version": ref.version, "provider": provider}
             for ref, provider in worker.providers.items()
         ],
-        gpu=gpu_present(),
     )
+    presence.watch("gpus", gpus)
     announce_ready()
     worker.run(stop)
 
@@ -256,7 +256,7 @@ def run(role: str, settings: Settings) -> None:
     SchemaError
         A newer version has written the database, before or meanwhile.
     """
-    log.configure(settings.log, role)
+    log.configure(settings.log, role, file=settings.log_file())
     stop = threading.Event()
     stop_on_signals(stop)
     if os.environ.get(SUPERVISED):

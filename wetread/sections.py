@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -28,14 +29,21 @@ from scp.passcode import checked as checked_hash
 _QUIET_SECONDS = {"default": 30.0, "CR": 5.0, "DX": 5.0}
 
 
-def _checked_ae_title(value: str) -> str:
+def checked_ae_title(value: str) -> str:
+    """Return an AE title without the blanks around it.
+
+    Raises
+    ------
+    ValueError
+        It is none.
+    """
     title = value.strip(" ")
     if not 0 < len(title) <= 16 or not title.isascii() or not title.isprintable() or "\\" in title:
         raise ValueError("must have 1 to 16 ASCII characters without backslash (PS3.5, VR AE)")
     return title
 
 
-AETitle = Annotated[str, AfterValidator(_checked_ae_title)]
+AETitle = Annotated[str, AfterValidator(checked_ae_title)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Seconds = Annotated[float, Field(ge=0, le=86_400)]
 Days = Annotated[float, Field(ge=0, le=36_500)]
@@ -235,10 +243,11 @@ class Models(_Section):
 
 
 class Log(_Section):
-    """``[log]``: how much is said on standard error."""
+    """``[log]``: how much is said, on standard error and in a file."""
 
     level: str = Field(default="info", pattern="^(debug|info|warning|error)$")
     json_lines: bool = False
+    file: str = "log/wetread.log"
 
 
 class AuditSection(_Section):
@@ -293,6 +302,13 @@ class Web(_Section):
                 'login = "header" needs proxies: the networks whose header is believed'
             )
         return self
+
+
+class Metrics(_Section):
+    """``[metrics]``: who may read ``/metrics`` of the dashboard's address."""
+
+    networks: list[IPvAnyNetwork] = [IPv4Network("127.0.0.0/8"), IPv6Network("::1/128")]
+    token_file: str = ""
 
 
 Kind = Literal["sr", "text", "sc", "gsps", "kos", "seg", "pdf", "pm"]

@@ -87,7 +87,7 @@ class Supervisor:
         StartError
             A role ended before it was ready for the first time.
         """
-        log.configure(self._settings.log, "supervisor")
+        log.configure(self._settings.log, "supervisor", file=self._settings.log_file())
         try:
             self._start_all(stop)
             if not stop.is_set():

@@ -69,13 +69,15 @@ purge_megabytes = 0               # with less free disk, the oldest studies' ima
 result_days = 0                   # results, and all that is known of the study; 0: never
 
 [models]
-folders = []                      # each holds model packages; our own are always there
+folders = []                      # each holds model packages; our own, and what is installed in
+                                  # data_dir/models, are always there
 disabled = []                     # names of models not to run
 concurrency = {}                  # e.g. { head-ct-triage = 1 }: most at once, on all hosts together
 
 [log]
 level = "info"                    # debug, info, warning, error
 json_lines = false                # one JSON object per line, for a log collector
+file = "log/wetread.log"          # the same for 'wetread logs'; relative to data_dir; "": no file
 
 [audit]                           # who did what, by the DICOM standard; see docs/audit.md
 file = "audit/audit.xml"          # one message per line; relative to data_dir; "": no file
@@ -101,6 +103,10 @@ header = "X-Remote-User"          # in which the proxy names the account
 proxies = []                      # networks of proxies that are believed, e.g. ["127.0.0.1/32"]
 certificate = ""                  # PEM file: ours and its chain; without it, no HTTPS
 key = ""                          # PEM file: its private key, without a password
+
+[metrics]                         # for Prometheus, at /metrics of [web]; see docs/monitoring.md
+networks = ["127.0.0.0/8", "::1/128"]   # who may read them, and
+token_file = ""                   # file: a token; who shows it as bearer may, from anywhere
 
 # Where results go; repeat the section for more than one.
 [[destination]]

@@ -63,7 +63,8 @@ def audit_places(settings: Settings) -> list[str]:
     return found
 
 
-def _syslog_server(section: AuditSection) -> Server | None:
+def syslog_server(section: AuditSection) -> Server | None:
+    """The audit server of the settings; None if there is none."""
     if not section.syslog_host:
         return None
     return Server(
@@ -83,7 +84,7 @@ def _sinks(settings: Settings, role: str) -> tuple[list[Sink], SyslogSink | None
             sinks.append(FileSink(path, int(section.file_megabytes * 1_000_000)))
         except OSError as error:
             raise ConfigError(f"audit.file: {path}: {error.strerror}") from error
-    server = _syslog_server(section)
+    server = syslog_server(section)
     if server is None:
         return sinks, None
     syslog = _syslog(settings, role, server)

@@ -20,7 +20,9 @@ from db import (
     confirmation,
     delivery_stats,
     dispatch,
+    gauges,
     jobs,
+    metering,
     migrate,
     outbox,
     overview,
@@ -37,6 +39,7 @@ from db.jobs import Claim, ModelRef
 from db.outbox import Letter
 from db.retention import Rule
 from db.retry import RetryPolicy
+from db.schema import JobState
 from db.studies import Arriving, DueStudy, StoredInstance
 from db.timeline import timeline
 
@@ -152,6 +155,12 @@ def claim_of_batch(connection: Connection) -> None:
     assert len(claims) == 7
 
 
+def count_page(source: metering._Source, connection: Connection, _study: str) -> None:
+    """What happened in the last seconds of a long time."""
+    until = metering._end_of_page(connection, source, 8e9, 9e9)
+    source.count(connection, metering._Page(source.column, 8e9, until))
+
+
 Ask = Callable[[Connection, str], object]
 RECEIVER: dict[str, Ask] = {
     "record": lambda connection, study: studies.record_all(driver_of(connection), arriving(study)),
@@ -216,7 +225,15 @@ TIDY: dict[str, Ask] = {rule.value: partial(retention_page, rule) for rule in Ru
 TIDY["requests"] = lambda connection, _: commitment.forget(
     connection, commitment.finished(connection, 9e9)
 )
-ALL = RECEIVER | WORKER | COURIER | COMMAND_LINE | TIDY
+METERS: dict[str, Ask] = {
+    f"count-{source.column.key}": partial(count_page, source) for source in metering._SOURCES
+}
+GAUGES: dict[str, Ask] = {
+    "queues": lambda connection, _: gauges.queues(connection),
+    "running": lambda connection, _: gauges.jobs(connection, JobState.RUNNING),
+    "unsettled": lambda connection, _: gauges.deliveries(connection),
+}
+ALL = RECEIVER | WORKER | COURIER | COMMAND_LINE | TIDY | METERS | GAUGES
 
 
 @pytest.mark.parametrize("name", ALL)

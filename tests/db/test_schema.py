@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Boolean, Column, Connection, MetaData, String, insert, text
 
 from db import migrate, outbox, stats
@@ -22,6 +24,12 @@ def test_migrations_give_the_tables_of_the_code(database: Database) -> None:
     with database.read() as connection:
         context = MigrationContext.configure(connection)
         assert compare_metadata(context, Base.metadata) == []
+
+
+def test_the_revisions_are_those_of_the_scripts() -> None:
+    scripts = ScriptDirectory(str(Path(migrate.__file__).with_name("migrations")))
+    known = [each.revision for each in scripts.walk_revisions()]
+    assert list(migrate.revisions()) == known[::-1]
 
 
 def test_upgrade_again_does_nothing(database: Database) -> None:

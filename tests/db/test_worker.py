@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from sqlalchemy import select, update
 
-from db import identities, jobs, stats, studies
+from db import by_hand, disabled, identities, jobs, stats, studies
 from db.archive import Archive
 from db.engine import Database
 from db.schema import Delivery, Job
@@ -576,3 +576,19 @@ def test_what_was_said_and_whose_study_it_is_can_be_looked_up(node: Node) -> Non
     assert row.batch == 1
     assert (person.patient_name, person.patient_id) == (PATIENT, PATIENT_ID)
     assert PATIENT_ID not in row.answers
+
+
+def test_a_study_is_not_read_with_a_model_that_is_disabled(node: Node) -> None:
+    worker = node.worker()
+    with node.database.write() as connection:
+        disabled.disable(connection, "tiny")
+    node.receive(image())
+    worker.route_due()
+    (job,) = node.jobs(STUDY)
+    assert (job["state"], job["reason"]) == ("skipped", "the model is disabled")
+    with node.database.write() as connection:
+        disabled.enable(connection, "tiny")
+        by_hand.route_again(connection, STUDY)
+    assert worker.route_due() == 1
+    assert worker.work_once() == 1
+    assert [each["state"] for each in node.jobs(STUDY)] == ["skipped", "done"]

@@ -16,8 +16,8 @@ from tests.dashboards import ADMIN, PASSWORD, VIEWER, Dashboard, running
 from wetread.web.app import application
 from wetread.web.serving import AddressError, Server
 
-# Pages that need no login; all others are refused.
-OPEN = {"/login"}
+# What needs no login; all others are refused.
+OPEN = {"/login", "/metrics", "/healthz", "/readyz"}
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -146,6 +147,20 @@ def test_nothing_listening_is_told_with_the_reason(
     assert f"PACS@127.0.0.1:{port}: no connection" in deliveries(database, job_id)["sr"]["reason"]
     with database.read() as connection:
         assert outage.find(connection, "pacs") == outage.Away(due=False)
+
+
+@pytest.mark.parametrize("host", ["nobody.invalid", "no..name"])
+def test_a_name_without_an_address_means_that_the_destination_is_away(
+    database: Database, archive: Archive, job_id: int, host: str
+) -> None:
+    unknown = replace(peer(104), host=host)
+    destination = CStoreDestination("pacs", unknown, archive)
+    (line,) = destination.lines
+    courier_to(database, destination).deliver_once("pacs", line, threading.Event())
+    with database.read() as connection:
+        assert outage.find(connection, "pacs") is not None
+    assert states(database, job_id) == {"pending"}
+    assert {each["attempts"] for each in deliveries(database, job_id).values()} == {0}
 
 
 def test_a_rejected_call_says_why(database: Database, archive: Archive, job_id: int) -> None:

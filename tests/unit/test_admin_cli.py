@@ -23,6 +23,7 @@ from db.studies import DueStudy, StoredInstance
 from tests.auditschema import alert, messages
 from tests.commandline import CommandLine
 from tests.mail import letters
+from tests.tinymodel import write_package
 from wetread.cli import main
 from wetread.cli.options import parse_moment
 from wetread.config import load
@@ -280,6 +281,27 @@ def test_a_node_is_paused_and_resumed(wetread: CommandLine, database: Database) 
     assert wetread("pause", "--reason", "new PACS", "--json").json[0]["reason"] == "new PACS"
     assert wetread("resume").out == "nothing is paused\n"
     assert told() == ["reading with all models paused", "reading with all models resumed"]
+
+
+def test_a_model_is_disabled_and_enabled(
+    wetread: CommandLine, database: Database, tmp_path: Path
+) -> None:
+    write_package(tmp_path / "models")
+    Path("wetread.toml").write_text('[models]\nfolders = ["models"]\n', "utf-8")
+    add_study(database)
+    (off,) = wetread("models", "disable", "tiny", "--reason", "wrong", "--json").json
+    assert (off["name"], off["reason"]) == ("tiny", "wrong")
+    assert "tiny since" in wetread("status").out
+    with database.write() as connection:
+        assert dispatch.claim(connection, "w", [MODEL], 30) == []
+    resumed = wetread("models", "resume", "tiny")
+    assert (resumed.code, resumed.out) == (1, "")
+    assert "model tiny is disabled" in resumed.err
+    assert wetread("models", "enable", "tiny").out == "nothing is disabled\n"
+    assert wetread("status", "--json").json["paused"] == []
+    assert wetread("models", "enable", "tiny").code == 4
+    assert wetread("models", "disable", "none-such").code == 4
+    assert told() == ["model tiny disabled", "model tiny enabled"]
 
 
 def test_a_drained_node_is_paused_and_has_nothing_at_hand(

@@ -274,10 +274,13 @@ def test_help_and_version(wetread: Wetread) -> None:
 
 COMMANDS = [
     ["status"], ["jobs", "urgent", "1"], ["jobs", "watch"], ["studies", "route", "1"],
-    ["pause"], ["resume"], ["drain"], ["deliveries", "list"], ["deliveries", "retry", "1"],
+    ["logs"], ["pause"], ["resume"], ["drain"], ["deliveries", "list"],
+    ["deliveries", "retry", "1"],
     ["up"], ["receive"], ["work"], ["deliver"], ["echo", "A@h:1"], ["send", "x", "--to", "A@h:1"],
     ["jobs", "list"], ["jobs", "show", "1"], ["jobs", "retry", "1"], ["jobs", "cancel", "1"],
     ["studies", "list"], ["studies", "show", "1"], ["models", "list"], ["models", "check"],
+    ["models", "enable", "x"], ["models", "disable", "x"],
+    ["models", "test", "x"], ["models", "install", "x"],
     ["models", "pause"], ["models", "resume"], ["config", "check"],
 ]  # fmt: skip
 
@@ -576,18 +579,45 @@ def test_a_process_of_its_own_says_the_same(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_command_line_loads_no_model_runtime_unless_it_must(tmp_path: Path) -> None:
+def test_the_command_line_loads_only_what_a_command_needs(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(
-        "import sys, wetread.cli.main\n"
-        "print(sorted({'onnxruntime', 'highdicom', 'numpy'} & set(sys.modules)))\n",
+        "import sys, atexit, wetread.cli.main\n"
+        "slow = {'onnxruntime', 'highdicom', 'numpy', 'alembic', 'sqlalchemy', 'pydantic'}\n"
+        "atexit.register(lambda: print('loaded', sorted(slow & set(sys.modules))))\n"
+        "wetread.cli.main.run()\n",
         "utf-8",
     )
     environment = os.environ | {"PYTHONPATH": str(Path(main.__file__).parents[2])}
-    done = subprocess.run(
-        [sys.executable, str(script)], env=environment, capture_output=True, text=True, check=False
-    )
-    assert (done.returncode, done.stdout, done.stderr) == (0, "[]\n", "")
+    for command, loaded in (
+        (["--help"], []),
+        (["--version"], []),
+        (["jobs", "list"], ["alembic", "pydantic", "sqlalchemy"]),  # it makes the database
+        (["status"], ["pydantic", "sqlalchemy"]),
+    ):
+        done = subprocess.run(
+            [sys.executable, str(script), *command],
+            env=environment, cwd=tmp_path, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.splitlines()[-1] == f"loaded {loaded}", command
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("wetread st", ["status", "studies", "storage"]),
+        ("wetread jobs ", ["list", "show", "watch", "urgent", "retry", "cancel"]),
+        ("wetread jobs list --state d", ["done", "dead"]),
+    ],
+)
+def test_the_shell_completes(
+    wetread: Wetread, monkeypatch: pytest.MonkeyPatch, typed: str, offered: list[str]
+) -> None:
+    monkeypatch.setenv("_WETREAD_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", typed)
+    monkeypatch.setenv("COMP_CWORD", str(len(typed.split(" ")) - 1))
+    assert sorted(wetread().out.split()) == sorted(offered)
 
 
 def test_config_check_hides_the_password(wetread: Wetread, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,8 +15,9 @@ import typer.main
 from db.schema import DELIVERY_MOVES, JOB_MOVES, DeliveryState, JobState
 from scp.status import StoreStatus
 from sr.identity import SERIES_NUMBERS
-from wetread.cli.main import app
+from wetread.cli.main import COMMANDS, app
 from wetread.cli.output import Exit
+from wetread.config import ENVIRONMENT_FILE
 from wetread.template import TEMPLATE
 
 ROOT = Path(__file__).parents[2]
@@ -32,13 +33,15 @@ def read(name: str) -> str:
     return (ROOT / name).read_text("utf-8")
 
 
-def commands(group: Any = None, path: tuple[str, ...] = ()) -> set[str]:
+def commands(group: Any = None, path: tuple[str, ...] = ()) -> dict[str, Any]:
     """Every command of the CLI as it is typed, without ``wetread``."""
     group = group or typer.main.get_command(app)
-    subcommands = getattr(group, "commands", None)
-    if subcommands is None:
-        return {" ".join(path)}
-    return {each for name, sub in subcommands.items() for each in commands(sub, (*path, name))}
+    if not hasattr(group, "list_commands"):
+        return {" ".join(path): group}
+    found: dict[str, Any] = {}
+    for name in group.list_commands(None):
+        found |= commands(group.get_command(None, name), (*path, name))
+    return found
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -49,6 +52,24 @@ def test_every_wetread_command_in_the_documents_exists(page: Path) -> None:
     for first, second in typed:
         for verb in first.split("|"):
             assert verb in known or f"{verb} {second}" in known, f"wetread {verb} {second}"
+
+
+def test_the_list_of_commands_says_what_each_says_of_itself() -> None:
+    group: Any = typer.main.get_command(app)
+    for name, lazy in COMMANDS.items():
+        help_text = " ".join(group.get_command(None, name).help.split())
+        assert help_text.startswith(lazy.help.removesuffix(".")), name
+
+
+def test_every_command_has_a_help_an_example_and_names_the_settings_file() -> None:
+    for name, command in commands().items():
+        assert command.help, name
+        assert f"wetread {name}" in command.epilog, name
+        options = {
+            option: getattr(each, "help", "") for each in command.params for option in each.opts
+        }
+        if name not in ("config passcode", "train", "evaluate"):
+            assert f"${ENVIRONMENT_FILE}" in options["--config"], name
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -126,7 +147,7 @@ def test_compose_accepts_its_file() -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert set(done.stdout.split()) == {
-        "postgres", "receive", "work", "deliver", "tidy", "orthanc",
+        "postgres", "receive", "work", "deliver", "tidy", "web", "orthanc",
     }  # fmt: skip
 
 

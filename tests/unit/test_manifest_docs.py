@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from pydantic import BaseModel
 
 from inference.manifest import Manifest
+from inference.package import read_package
+from inference.runtime import Model
+from wetread.config import Settings
 
 PAGE = (Path(__file__).parents[2] / "docs" / "models.md").read_text("utf-8")
-EXAMPLES = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
+WHOLE, FOLDERS, *EXAMPLES = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
 COMMON = """
 [model]
 name = "example"
@@ -54,6 +61,23 @@ def test_every_example_is_a_manifest(example: str) -> None:
     manifest = Manifest(**content)
     dumped = manifest.model_dump(mode="json", by_alias=True, exclude_unset=True)
     assert dumped == content
+
+
+def test_the_package_made_step_by_step_is_one(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    (program,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    folder = tmp_path / "hand-fracture"
+    folder.mkdir()
+    subprocess.run([sys.executable, "-W", "ignore", "-c", program], cwd=folder, check=True)
+    digest = hashlib.sha256((folder / "model.onnx").read_bytes()).hexdigest()
+    assert "0" * 64 in WHOLE
+    (folder / "model.toml").write_text(WHOLE.replace("0" * 64, digest), "utf-8")
+    (folder / "CARD.md").write_text("# A card\n", "utf-8")
+    model = Model(read_package(folder))
+    outputs = model.run(np.zeros((3, 1, 256, 256), np.float32))
+    assert outputs["probability"].shape == (3, 2)
+    folders = Settings(**tomllib.loads(FOLDERS)).models.folders
+    assert f"wetread models check {folders[0]}/{folder.name}" in PAGE
 
 
 def test_there_is_an_example_of_every_kind() -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +35,22 @@ def test_it_runs_and_names_its_provider(tmp_path: Path) -> None:
     np.testing.assert_allclose(outputs["probability"], expected, atol=1e-5)
     assert outputs["activation"].shape == (3, 2, 4, 4)
     np.testing.assert_allclose(outputs["activation"][2, 1], 0.75, atol=1e-6)
+
+
+def test_the_runtime_tells_nobody_what_it_runs(tmp_path: Path) -> None:
+    """It begins with an identifier of the machine, in the home folder of who runs it."""
+    package, home = write_package(tmp_path / "package"), tmp_path / "home"
+    home.mkdir()
+    silencing = {"CI", "ORT_DISABLE_TELEMETRY", "ORT_RUNNING_UNIT_TESTS", "XDG_CACHE_HOME"}
+    environment = {name: value for name, value in os.environ.items() if name not in silencing}
+    load = (
+        "import sys; from pathlib import Path; from inference.package import read_package; "
+        "from inference.runtime import Model; Model(read_package(Path(sys.argv[1])))"
+    )
+    subprocess.run(
+        [sys.executable, "-c", load, package], check=True, env=environment | {"HOME": str(home)}
+    )
+    assert list(home.rglob("*")) == []
 
 
 def test_the_cpu_is_always_there_and_last() -> None:

@@ -144,7 +144,7 @@ def test_a_node_at_work(
     wetread: Wetread, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     free(monkeypatch, 5000)
-    details = {"clock_offset": 0.0, "gpu": False, "models": [
+    details = {"clock_offset": 0.0, "gpus": [], "models": [
         {"name": "chest", "version": "1", "provider": "CPUExecutionProvider"}
     ]}  # fmt: skip
     with database.write() as connection:
@@ -164,15 +164,35 @@ def test_a_node_at_work(
     assert "receive runs since" in out
 
 
-def test_totals_are_those_that_a_role_counted_a_moment_ago(
+def test_totals_of_many_are_those_that_a_role_counted_a_moment_ago(
     wetread: Wetread, database: Database
 ) -> None:
+    def shown() -> int:
+        instances: int = as_json(wetread, "status")["disk"]["instances"]
+        return instances
+
     figures.refresh(database, TOTALS, overview.totals, 30)
     receive(database, 1, 10**6, hours_ago=0)
-    assert as_json(wetread, "status")["disk"]["instances"] == 0
+    assert shown() == 1  # so few are counted at once
+    with database.write() as connection:
+        counted = figures.shown(connection, TOTALS)
+        assert counted is not None
+        counted.value["stored"]["instances"] = 10**6
+        many = {"value": json.dumps(counted.value)}
+        connection.execute(text("update figure set value = :value"), many)
+    assert shown() == 10**6
     with database.write() as connection:
         connection.execute(text("update figure set counted_at = counted_at - 200"))
-    assert as_json(wetread, "status")["disk"]["instances"] == 1
+    assert shown() == 1
+
+
+def test_a_node_whose_data_folder_is_not_made_yet(
+    wetread: Wetread, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WETREAD_NODE__DATA_DIR", "not/made")
+    monkeypatch.setenv("WETREAD_DATABASE__URL", "sqlite:///wetread-data/wetread.db")
+    assert as_json(wetread, "status")["disk"]["free_bytes"] > 0
+    assert not Path("not").exists()
 
 
 def test_destinations(

@@ -36,7 +36,7 @@ CommitmentId = Annotated[
 ]
 
 
-@app.command("list")
+@app.command("list", epilog="Example: wetread commitments list --state dead.")
 def list_commitments(
     config: ConfigOption = None,
     as_json: JsonOption = False,
@@ -57,7 +57,7 @@ def list_commitments(
         show_table(rows, _COLUMNS, "no commitments")
 
 
-@app.command("show")
+@app.command("show", epilog="Example: wetread commitments show 17.")
 def show_commitment(
     commitment_id: CommitmentId, config: ConfigOption = None, as_json: JsonOption = False
 ) -> None:
@@ -73,7 +73,7 @@ def show_commitment(
     show_table(row["items"], _ITEM_COLUMNS, "no instances")
 
 
-@app.command("retry")
+@app.command("retry", epilog="Example: wetread commitments retry 17 18.")
 def retry_commitments(
     commitment_ids: Annotated[
         list[int], typer.Argument(min=1, max=2**31 - 1, help="Ids of dead requests.")

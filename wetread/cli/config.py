@@ -21,7 +21,7 @@ from wetread.trails import audit_places
 app = typer.Typer(no_args_is_help=True, help="The settings: init, check, passcode.")
 
 
-@app.command("init")
+@app.command("init", epilog="Example: wetread config init /etc/wetread/wetread.toml.")
 def init(
     target: Annotated[
         Path | None, typer.Argument(help=f"Where to write it; else -c, else ./{DEFAULT_FILE}.")
@@ -42,7 +42,7 @@ def init(
     typer.echo(f"wrote {file}")
 
 
-@app.command("check")
+@app.command("check", epilog="Example: wetread config check -c /etc/wetread/wetread.toml.")
 def check(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Judge the settings, each error by file, key and what is allowed; shows those in force."""
     settings = load(config)
@@ -115,9 +115,9 @@ def _warn(text: str) -> None:
     sys.stderr.write(f"wetread: warning: {text}\n")
 
 
-@app.command("passcode")
+@app.command("passcode", epilog="Example: wetread config passcode.")
 def passcode() -> None:
-    """Ask for a passcode and print its hash, for passcode_hash of a [[peer]]."""
+    """Ask for a passcode and print its hash, for the passcode_hash of a peer."""
     from scp.passcode import hashed
 
     if sys.stdin.isatty():

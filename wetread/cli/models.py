@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from db import holds, overview
-from db.errors import NotFound
+from db import disabled, holds, overview
+from db.errors import IllegalMove, NotFound
 from db.schema import EVERYTHING
+from wetread.cli import model_actions
 from wetread.cli.output import ConfigOption, Exit, JsonOption, show_json, show_table
 from wetread.config import Settings, load
 from wetread.roles import open_database
@@ -19,14 +20,19 @@ from wetread.trails import command_trail
 if TYPE_CHECKING:
     from inference.package import Package
 
-app = typer.Typer(no_args_is_help=True, help="The model packages: list, check, pause, resume.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="The model packages: list, check, test, install, pause, resume, disable, enable.",
+)
+model_actions.register(app)
 
 ModelName = Annotated[
     str | None, typer.Argument(help="The model, as 'wetread models list' shows it; none: all.")
 ]
+OneModel = Annotated[str, typer.Argument(help="The model, as 'wetread models list' shows it.")]
 
 
-@app.command("list")
+@app.command("list", epilog="Example: wetread models list --json.")
 def list_models(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """List the packages that workers read with."""
     packages = _packages(load(config))
@@ -48,7 +54,7 @@ def list_models(config: ConfigOption = None, as_json: JsonOption = False) -> Non
         show_table(rows, ("name", "version", "modality", "body_part", "view", "title"), "no models")
 
 
-@app.command("check")
+@app.command("check", epilog="Example: wetread models check ./my-model.")
 def check_models(
     folders: Annotated[
         list[Path] | None, typer.Argument(help="Package folders; else all that are configured.")
@@ -61,10 +67,10 @@ def check_models(
     from inference.package import find_packages, read_package
     from inference.runtime import Model
 
-    settings = load(config).models
+    settings = load(config)
     rows: list[dict[str, Any]] = []
     try:
-        found = [] if folders else find_packages(settings.folders, settings.disabled)
+        found = [] if folders else find_packages(settings.model_folders(), settings.models.disabled)
         places = folders or [each.folder for each in found]
     except ReadingError as error:
         sys.stderr.write(f"wetread: {error}\n")
@@ -86,7 +92,7 @@ def check_models(
         raise typer.Exit(Exit.CONFIG)
 
 
-@app.command("pause")
+@app.command("pause", epilog="Example: wetread models pause cxr-covid --reason 'new version'.")
 def pause(
     name: ModelName = None,
     reason: Annotated[str | None, typer.Option(help="Why, for whoever looks.")] = None,
@@ -110,7 +116,7 @@ def pause_quietly(settings: Settings, name: str | None, reason: str | None) -> l
     return rows
 
 
-@app.command("resume")
+@app.command("resume", epilog="Example: wetread models resume cxr-covid.")
 def resume(
     name: ModelName = None, config: ConfigOption = None, as_json: JsonOption = False
 ) -> None:
@@ -120,6 +126,8 @@ def resume(
     database = open_database(settings)
     with command_trail(settings) as trail:
         with database.write() as connection:
+            if disabled.is_disabled(connection, what):
+                raise IllegalMove(f"model {what} is disabled: 'wetread models enable {what}'")
             if not holds.resume(connection, what):
                 raise NotFound(f"{_shown(what)} is not paused; 'wetread status' shows what is")
             rows = overview.paused(connection)
@@ -127,12 +135,59 @@ def resume(
     _tell(rows, as_json)
 
 
+@app.command("disable", epilog="Example: wetread models disable cxr-covid --reason 'new detector'.")
+def disable(
+    name: OneModel,
+    reason: Annotated[str | None, typer.Option(help="Why, for whoever looks.")] = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Read no more studies with a model, on any host, at once; each study says so.
+
+    What is queued for it stays queued. Workers need not be started again.
+    """
+    settings = load(config)
+    _known(settings, name)
+    database = open_database(settings)
+    with command_trail(settings) as trail:
+        with database.write() as connection:
+            changed = disabled.disable(connection, name, reason)
+            rows = overview.disabled(connection)
+        if changed:
+            trail.admin_action(f"model {name} disabled", f"wetread:model:{name}")
+    _tell_disabled(rows, as_json)
+
+
+@app.command("enable", epilog="Example: wetread models enable cxr-covid.")
+def enable(name: OneModel, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Read studies with a model again, and what was queued for it.
+
+    A study that came meanwhile is read after 'wetread studies route UID'.
+    """
+    settings = load(config)
+    database = open_database(settings)
+    with command_trail(settings) as trail:
+        with database.write() as connection:
+            if not disabled.enable(connection, name):
+                raise NotFound(f"model {name} is not disabled; 'wetread status' shows what is")
+            rows = overview.disabled(connection)
+        trail.admin_action(f"model {name} enabled", f"wetread:model:{name}")
+    _tell_disabled(rows, as_json)
+
+
+def _tell_disabled(rows: list[dict[str, Any]], as_json: bool) -> None:
+    if as_json:
+        show_json(rows)
+    else:
+        show_table(rows, ("name", "since", "reason"), "nothing is disabled")
+
+
 def _packages(settings: Settings) -> list[Package]:
     from inference.errors import ManifestError
     from inference.package import find_packages
 
     try:
-        return find_packages(settings.models.folders, settings.models.disabled)
+        return find_packages(settings.model_folders(), settings.models.disabled)
     except ManifestError as error:
         sys.stderr.write(f"wetread: {error}\n")
         raise typer.Exit(Exit.CONFIG) from error

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,15 +15,16 @@ from wetread.config import load
 if TYPE_CHECKING:
     from delivery.associate import Peer
     from delivery.dicomweb import WebPeer
-    from delivery.send import SendOutcome
 
 Target = Annotated[str, typer.Argument(help="Name of a destination, or AET@host:port.")]
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    app.command("echo")(echo)
-    app.command("send")(send)
+    app.command("echo", epilog="Examples: wetread echo pacs. wetread echo ORTHANC@10.1.2.3:4242.")(
+        echo
+    )
+    app.command("send", epilog="Example: wetread send ./study --to WETREAD@ai-1:11112.")(send)
 
 
 def echo(target: Target, config: ConfigOption = None, as_json: JsonOption = False) -> None:
@@ -75,7 +75,7 @@ def send(
     """Send files with C-STORE, to a DICOMweb destination STOW-RS; fails if any was not stored."""
     from delivery.associate import NoAssociation
     from delivery.destination import Away
-    from wetread.peers import parse_peer
+    from wetread.peers import parse_peer, send_files
 
     peer = parse_peer(load(config), to)
     rows = []
@@ -88,7 +88,7 @@ def send(
                 "status": None if each.status is None else f"{each.status:04X}",
                 "reason": each.reason or None,
             }
-            for each in _sent(peer, paths)
+            for each in send_files(peer, paths)
         ]
     except (NoAssociation, Away) as error:
         sys.stderr.write(f"wetread: {error}\n")
@@ -99,14 +99,3 @@ def send(
         show_table(rows, ("path", "ok", "status", "reason"), "no files")
     if not rows or not all(each["ok"] for each in rows):
         raise typer.Exit(Exit.FAILED)
-
-
-def _sent(peer: Peer | WebPeer, paths: Sequence[Path]) -> Iterator[SendOutcome]:
-    from delivery import send
-    from delivery.associate import Peer
-
-    if isinstance(peer, Peer):
-        return send.send(peer, paths)
-    from delivery import stow
-
-    return stow.send(peer, paths)

@@ -7,13 +7,13 @@ import sys
 from collections.abc import Mapping, Sequence
 from enum import IntEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from wetread.config import ENVIRONMENT_FILE
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
 
 
 class Exit(IntEnum):
@@ -35,7 +35,7 @@ ConfigOption = Annotated[
     typer.Option(
         "-c",
         "--config",
-        help=f"Settings file; else ${ENVIRONMENT_FILE}, else ./wetread.toml.",
+        help="Settings file; else $WETREAD_CONFIG, else ./wetread.toml.",
         show_default=False,
     ),
 ]
@@ -57,6 +57,8 @@ def show_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], empty:
 
 def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> Table:
     """Rows as a table."""
+    from rich.table import Table
+
     made = Table(*(name.replace("_", " ") for name in columns), box=None, pad_edge=False)
     for row in rows:
         made.add_row(*(_cell(row[name]) for name in columns))
@@ -72,6 +74,8 @@ def show_fields(row: Mapping[str, Any], columns: Sequence[str]) -> None:
 
 def console() -> Console:
     """A console on standard output that does not fold lines of a pipe."""
+    from rich.console import Console
+
     # Cells hold paths and reasons as they are: "[models]" is no markup.
     plain: dict[str, Any] = {"markup": False, "emoji": False, "highlight": False}
     return Console(**plain) if sys.stdout.isatty() else Console(width=300, **plain)

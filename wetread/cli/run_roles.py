@@ -13,12 +13,12 @@ from wetread.config import find_file, load
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    app.command("up")(up)
-    app.command("receive")(receive)
-    app.command("work")(work)
-    app.command("deliver")(deliver)
-    app.command("tidy")(tidy)
-    app.command("web")(web)
+    app.command("up", epilog="Example: wetread up -c /etc/wetread/wetread.toml.")(up)
+    app.command("receive", epilog="Example: wetread receive -c /etc/wetread/wetread.toml.")(receive)
+    app.command("work", epilog="Example: wetread work -c /etc/wetread/wetread.toml.")(work)
+    app.command("deliver", epilog="Example: wetread deliver -c /etc/wetread/wetread.toml.")(deliver)
+    app.command("tidy", epilog="Example: wetread tidy -c /etc/wetread/wetread.toml.")(tidy)
+    app.command("web", epilog="Example: wetread web -c /etc/wetread/wetread.toml.")(web)
 
 
 def up(config: ConfigOption = None) -> None:

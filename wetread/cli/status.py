@@ -30,7 +30,7 @@ def status(
 ) -> None:
     """Show the node on one screen: alarms and what to do, roles, queue, disk, destinations.
 
-    Counts over all that is stored are those that a running role took within two minutes.
+    Of very many instances the counts are those that a running role took within two minutes.
     """
     from wetread.condition import condition
     from wetread.config import load

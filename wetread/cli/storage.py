@@ -27,7 +27,7 @@ _PURGED = ("study_uid", "rule", "files", "bytes")
 _FOUND = ("kind", "path", "study_uid", "sop_instance_uid", "done")
 
 
-@app.command("show")
+@app.command("show", epilog="Example: wetread storage show.")
 def show_storage(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Show what lies in the data folder, and what would be removed now."""
     settings = load(config)
@@ -48,7 +48,7 @@ def show_storage(config: ConfigOption = None, as_json: JsonOption = False) -> No
         typer.echo(f"{name.replace('_', ' '):<10} {_line(counts)}")
 
 
-@app.command("purge")
+@app.command("purge", epilog="Example: wetread storage purge --dry-run.")
 def purge_storage(
     config: ConfigOption = None,
     as_json: JsonOption = False,
@@ -66,7 +66,7 @@ def purge_storage(
         show_table(rows, _PURGED, "nothing may go")
 
 
-@app.command("verify")
+@app.command("verify", epilog="Example: wetread storage verify --mend.")
 def verify_storage(
     config: ConfigOption = None,
     as_json: JsonOption = False,

@@ -22,8 +22,12 @@ Threads = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    app.command("train")(train)
-    app.command("evaluate")(evaluate)
+    app.command(
+        "train", epilog="Example: wetread train recipe.toml --data ./images --out ./my-model."
+    )(train)
+    app.command("evaluate", epilog="Example: wetread evaluate ./my-model --data ./images.")(
+        evaluate
+    )
 
 
 def train(

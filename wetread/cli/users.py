@@ -35,7 +35,7 @@ def _checked(name: str) -> str:
 Name = Annotated[str, typer.Argument(callback=_checked, help="The account's name.")]
 
 
-@app.command("add")
+@app.command("add", epilog="Example: wetread users add ann --role admin.")
 def add(
     name: Name,
     role: Annotated[Role, typer.Option(help="What it may do.")] = Role.VIEWER,
@@ -61,7 +61,7 @@ def add(
     _tell(f"account {name} may log in as {role}", name, as_json)
 
 
-@app.command("list")
+@app.command("list", epilog="Example: wetread users list --json.")
 def list_users(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """List the accounts.
 
@@ -84,7 +84,7 @@ def list_users(config: ConfigOption = None, as_json: JsonOption = False) -> None
         show_table(rows, _COLUMNS, "no accounts; 'wetread users add NAME' makes one")
 
 
-@app.command("remove")
+@app.command("remove", epilog="Example: wetread users remove ann.")
 def remove(name: Name, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Remove an account and end its sessions.
 
@@ -99,7 +99,7 @@ def remove(name: Name, config: ConfigOption = None, as_json: JsonOption = False)
     _tell(f"account {name} is removed", name, as_json)
 
 
-@app.command("password")
+@app.command("password", epilog="Example: wetread users password ann.")
 def password(name: Name, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Change a password and end the account's sessions.
 

@@ -1,4 +1,4 @@
-"""The header of a synthetic chest radiograph: Digital X-Ray for presentation, or CR."""
+"""The header of a synthetic chest radiograph, DX or CR, and what others share with it."""
 
 from __future__ import annotations
 
@@ -87,19 +87,12 @@ def build_header(identity: Identity, frame: Frame) -> FileDataset:
         if frame.modality == "DX"
         else ComputedRadiographyImageStorage
     )
-    meta = FileMetaDataset()
-    meta.FileMetaInformationVersion = b"\x00\x01"
-    meta.MediaStorageSOPClassUID = sop_class
-    meta.MediaStorageSOPInstanceUID = identity.uid("instance", frame.number)
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    meta.ImplementationClassUID = _IMPLEMENTATION
-    meta.ImplementationVersionName = "WETREAD_PHANTOM"
-    dataset = FileDataset("", {}, file_meta=meta, preamble=b"\x00" * 128)
-    dataset.SOPClassUID = sop_class
-    dataset.SOPInstanceUID = meta.MediaStorageSOPInstanceUID
-    _add_patient_and_study(dataset, identity)
-    _add_series_and_equipment(dataset, identity, frame)
-    _add_image(dataset, identity, frame)
+    dataset = new_instance(identity, sop_class, frame.number)
+    add_patient_and_study(dataset, identity)
+    _add_series(dataset, identity, frame)
+    add_equipment(dataset)
+    add_image(dataset, identity, frame.number)
+    dataset.PatientOrientation = ["L", "F"]
     _add_technique(dataset)
     _add_pixel_module(dataset, frame)
     if frame.modality == "DX":
@@ -109,7 +102,22 @@ def build_header(identity: Identity, frame: Frame) -> FileDataset:
     return dataset
 
 
-def _add_patient_and_study(dataset: Dataset, identity: Identity) -> None:
+def new_instance(identity: Identity, sop_class: UID, number: int) -> FileDataset:
+    """Return a data set with nothing but file meta information and SOP Common module."""
+    meta = FileMetaDataset()
+    meta.FileMetaInformationVersion = b"\x00\x01"
+    meta.MediaStorageSOPClassUID = sop_class
+    meta.MediaStorageSOPInstanceUID = identity.uid("instance", number)
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    meta.ImplementationClassUID = _IMPLEMENTATION
+    meta.ImplementationVersionName = "WETREAD_PHANTOM"
+    dataset = FileDataset("", {}, file_meta=meta, preamble=b"\x00" * 128)
+    dataset.SOPClassUID = sop_class
+    dataset.SOPInstanceUID = meta.MediaStorageSOPInstanceUID
+    return dataset
+
+
+def add_patient_and_study(dataset: Dataset, identity: Identity) -> None:
     """Patient, General Study and Patient Study modules (PS3.3 C.7.1, C.7.2)."""
     dataset.PatientName = identity.patient_name
     dataset.PatientID = identity.patient_id
@@ -124,11 +132,11 @@ def _add_patient_and_study(dataset: Dataset, identity: Identity) -> None:
     dataset.ReferringPhysicianName = ""
     dataset.StudyID = "1"
     dataset.AccessionNumber = identity.accession
+
+
+def _add_series(dataset: Dataset, identity: Identity, frame: Frame) -> None:
+    """General Series module (PS3.3 C.7.3.1)."""
     dataset.StudyDescription = "Chest PA (synthetic)"
-
-
-def _add_series_and_equipment(dataset: Dataset, identity: Identity, frame: Frame) -> None:
-    """General Series and General Equipment modules (PS3.3 C.7.3.1, C.7.5.1)."""
     dataset.Modality = frame.modality
     dataset.SeriesInstanceUID = identity.uid("series")
     dataset.SeriesNumber = 1
@@ -136,6 +144,11 @@ def _add_series_and_equipment(dataset: Dataset, identity: Identity, frame: Frame
     dataset.SeriesTime = identity.time
     dataset.SeriesDescription = "PA (synthetic)"
     dataset.BodyPartExamined = "CHEST"
+    dataset.ViewPosition = "PA"
+
+
+def add_equipment(dataset: Dataset) -> None:
+    """General Equipment module (PS3.3 C.7.5.1)."""
     dataset.Manufacturer = MANUFACTURER
     dataset.ManufacturerModelName = MODEL_NAME
     dataset.InstitutionName = "Synthetic data, no institution"
@@ -144,18 +157,16 @@ def _add_series_and_equipment(dataset: Dataset, identity: Identity, frame: Frame
     dataset.SoftwareVersions = "1"
 
 
-def _add_image(dataset: Dataset, identity: Identity, frame: Frame) -> None:
+def add_image(dataset: Dataset, identity: Identity, number: int) -> None:
     """General Image and Acquisition Context modules (PS3.3 C.7.6.1, C.7.6.14)."""
-    dataset.InstanceNumber = frame.number
-    dataset.AcquisitionNumber = frame.number
+    dataset.InstanceNumber = number
+    dataset.AcquisitionNumber = number
     dataset.ImageType = ["ORIGINAL", "PRIMARY"]
-    dataset.PatientOrientation = ["L", "F"]
     dataset.ContentDate = dataset.AcquisitionDate = identity.date
     dataset.ContentTime = dataset.AcquisitionTime = identity.time
     dataset.ImageComments = "Synthetic image, no patient"
     dataset.BurnedInAnnotation = "NO"
     dataset.LossyImageCompression = "00"
-    dataset.ViewPosition = "PA"
 
 
 def _add_technique(dataset: Dataset) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from dataclasses import replace
 from pathlib import Path
-from typing import TypedDict, Unpack, get_args
+from typing import TypedDict, Unpack
 
 import numpy as np
 from pydicom.dataset import FileDataset
@@ -21,6 +21,7 @@ from wetread.phantom.header import (
     build_header,
 )
 from wetread.phantom.opacity import Finding, Opacity
+from wetread.phantom.options import check_number, check_seed, check_word
 
 _SIZES = range(64, 6001)
 _NAMESPACE = "wetread phantom 1"
@@ -160,21 +161,15 @@ def write_study(directory: Path, *, seed: int, **options: Unpack[StudyOptions]) 
 
 
 def _check(seed: int, options: StudyOptions) -> None:
-    if seed < 0:
-        raise ValueError(f"seed is {seed}; give 0 or more")
-    for name, value, known in (
-        ("finding", options["finding"], Finding),
-        ("side", options["side"], Side),
-        ("modality", options["modality"], Modality),
-        ("photometric", options["photometric"], Photometric),
-    ):
-        if value not in get_args(known):
-            raise ValueError(f"{name} is {value!r}; give {', '.join(get_args(known))}")
+    check_seed(seed)
+    check_word("finding", options["finding"], Finding)
+    check_word("side", options["side"], Side)
+    check_word("modality", options["modality"], Modality)
+    check_word("photometric", options["photometric"], Photometric)
     if options["images"] < 1:
         raise ValueError(f"images is {options['images']}; give 1 or more")
-    for name, size in (("rows", options["rows"]), ("columns", options["columns"])):
-        if size not in _SIZES:
-            raise ValueError(f"{name} is {size}; give {_SIZES.start} to {_SIZES.stop - 1}")
+    check_number("rows", options["rows"], _SIZES)
+    check_number("columns", options["columns"], _SIZES)
 
 
 def _identity(seed: int, options: StudyOptions) -> Identity:

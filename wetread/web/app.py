@@ -34,6 +34,7 @@ from wetread.web import (
 )
 from wetread.web.door import Door
 from wetread.web.guard import Guard
+from wetread.web.monitoring import monitoring
 from wetread.web.proxy import Proxies
 from wetread.web.site import Shown, Site
 from wetread.web.visits import told
@@ -68,6 +69,7 @@ def application(
         *audit_trail.routes(),
         *pictures.routes(),
         *live.routes(database),
+        *monitoring(settings, database),
     ]
     app = Starlette(
         routes=routes,
@@ -91,7 +93,7 @@ def application(
 
 def _packages(settings: Settings) -> dict[str, Package]:
     try:
-        found = find_packages(settings.models.folders, settings.models.disabled)
+        found = find_packages(settings.model_folders(), settings.models.disabled)
     except ReadingError as error:
         # A worker that has it does not start and says why; who looks must still see the rest.
         _log.error("web.model_unusable", error=str(error))

@@ -15,6 +15,24 @@ def upgrade() -> None:
     """Apply."""
     op.create_index("ix_instance_received_at", "instance", ["received_at"], unique=False)
     op.create_index("ix_delivery_sent_at", "delivery", ["sent_at"], unique=False)
+    op.drop_index("ix_delivery_commit_at", "delivery")
+    waiting = sa.text("commit_at is not null")
+    op.create_index(
+        "ix_delivery_commit_at",
+        "delivery",
+        ["destination", "commit_at"],
+        unique=False,
+        sqlite_where=waiting,
+        postgresql_where=waiting,
+    )
+    op.create_index(
+        "ix_delivery_committed_at",
+        "delivery",
+        ["committed_at"],
+        unique=False,
+        sqlite_where=sa.text("committed_at is not null"),
+        postgresql_where=sa.text("committed_at is not null"),
+    )
     op.add_column("job", sa.Column("answers", sa.Text(), nullable=True))
     op.add_column("job", sa.Column("batch", sa.Integer(), nullable=True))
     op.create_index("ix_job_finished_at", "job", ["finished_at"], unique=False)
