@@ -133,7 +133,8 @@ def test_a_viewer_sees_no_way_to_do_anything(page: Page, node: Node) -> None:
 
 
 def test_the_keyboard_is_enough(page: Page, node: Node) -> None:
-    page.keyboard.type(ADMIN)  # the first field has the focus
+    expect(page.get_by_label("Name")).to_be_focused()
+    page.keyboard.type(ADMIN)
     page.keyboard.press("Tab")
     page.keyboard.type(PASSWORD)
     page.keyboard.press("Enter")
@@ -148,6 +149,7 @@ def test_the_keyboard_is_enough(page: Page, node: Node) -> None:
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")  # skips to the content
     page.keyboard.press("Tab")
+    expect(page.get_by_label("Accession number")).to_be_focused()
     page.keyboard.type("DOE")
     page.keyboard.press("Enter")
     expect(page.get_by_role("status")).to_contain_text("found")
