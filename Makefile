@@ -30,6 +30,7 @@ check: lint test
 pictures: $(VENV)/.installed-dev
 	@sh tools/packages.sh test
 	@$(BIN)/python -m tools.pictures
+	@$(BIN)/python -m tools.dashboard_pictures
 
 docs: $(VENV)/.installed-dev
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict

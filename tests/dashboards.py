@@ -14,7 +14,6 @@ from audit.reading import Told, latest
 from db import accounts
 from db.accounts import NO_PASSWORD, Role
 from db.engine import Database
-from db.jobs import ModelRef
 from tests.worknode import Node
 from tools.ports import free_port
 from wetread.config import Settings, load
@@ -25,7 +24,6 @@ from wetread.web.serving import Server
 
 ADMIN, VIEWER = "alice", "bob"
 PASSWORD = "a long enough password"
-MODEL = ModelRef("cxr-covid", "0.2.0")
 _CSRF = re.compile(r'name="csrf" value="([\w-]+)"')
 _HASH = hashed(PASSWORD)  # once: it takes a while, as it should
 
@@ -44,6 +42,7 @@ class Dashboard:
     def __init__(self, settings: Settings, node: Node, scheme: str = "http") -> None:
         self.settings = settings
         self.node = node
+        self._visitors = list[Visitor]()
         self.url = f"{scheme}://127.0.0.1:{settings.web.port}"
 
     @property
@@ -54,10 +53,16 @@ class Dashboard:
     def visitor(self, name: str = "", password: str = PASSWORD) -> Visitor:
         """Somebody with a browser; logged in if they have a name."""
         found = Visitor(self)
+        self._visitors.append(found)
         if name:
             answer = found.log_in(name, password)
             assert answer.status_code == 303, answer.text
         return found
+
+    def close(self) -> None:
+        """Close all browsers."""
+        for each in self._visitors:
+            each.session.close()
 
     def audited(self) -> list[Told]:
         """The audit trail, the latest first."""
@@ -99,7 +104,7 @@ class Visitor:
 
     def csrf(self, path: str = "/") -> str:
         """The token that the forms of a page bring along."""
-        return _CSRF.findall(self.get(path).text)[-1]
+        return str(_CSRF.findall(self.get(path).text)[-1])
 
 
 @contextmanager
@@ -121,8 +126,10 @@ def running(
     ):
         thread = threading.Thread(target=server.run, args=(stop,))
         thread.start()
+        dashboard = Dashboard(settings, node, scheme)
         try:
-            yield Dashboard(settings, node, scheme)
+            yield dashboard
         finally:
+            dashboard.close()
             stop.set()
             thread.join()

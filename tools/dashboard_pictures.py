@@ -23,6 +23,7 @@ from tools.ports import free_port
 from tools.storage_scp import StorageScp
 from tools.viewer import Browser
 from wetread.phantom import write_study
+from wetread.phantom.opacity import Finding
 
 _NAMES = (
     "YAMADA^HANAKO",
@@ -32,7 +33,7 @@ _NAMES = (
     "SILVA^JOAO",
     "KIM^MINJI",
 )
-_FINDINGS = ("ground-glass", "none", "consolidation")
+_FINDINGS: tuple[Finding, ...] = ("ground-glass", "none", "consolidation")
 _SECONDS = 300.0
 _SETTINGS = "[study]\nrelease_seconds = 1\n"
 

@@ -108,11 +108,17 @@ class Browser:
 
     @contextmanager
     def page(
-        self, size: tuple[int, int], scheme: Literal["light", "dark"] = "light"
+        self,
+        size: tuple[int, int],
+        scheme: Literal["light", "dark"] = "light",
+        *,
+        scripts: bool = True,
     ) -> Iterator[Page]:
         """An empty page of a fresh profile, in a window of this many pixels."""
         context = self._browser.new_context(
-            viewport={"width": size[0], "height": size[1]}, color_scheme=scheme
+            viewport={"width": size[0], "height": size[1]},
+            color_scheme=scheme,
+            java_script_enabled=scripts,
         )
         context.set_default_timeout(_SECONDS * 1000)
         try:

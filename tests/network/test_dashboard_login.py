@@ -16,8 +16,8 @@ from tests.dashboards import ADMIN, PASSWORD, VIEWER, Dashboard, running
 from wetread.web.app import application
 from wetread.web.serving import AddressError, Server
 
-# Pages that need no login; all others are refused.
-OPEN = {"/login"}
+# What needs no login; all others are refused.
+OPEN = {"/login", "/metrics", "/healthz", "/readyz"}
 
 
 @pytest.fixture
@@ -217,6 +217,7 @@ def test_over_https_the_cookie_stays_there(sqlite_database: Database, tmp_path: 
     with running(tmp_path, sqlite_database, section, "https") as dashboard:
         visitor = dashboard.visitor()
         visitor.session.verify = str(authority.certificate)
+        visitor.session.headers["Connection"] = "close"  # so that none outlives the server's loop
         done = visitor.log_in(ADMIN)
         assert done.headers["Set-Cookie"].startswith("__Host-wetread=")
         assert "Secure" in done.headers["Set-Cookie"]

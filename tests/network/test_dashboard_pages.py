@@ -10,15 +10,16 @@ from pathlib import Path
 import pytest
 import requests
 from PIL import Image
+from sqlalchemy import select
 
-from db import holds, identities, jobs, outbox, stats
+from db import holds, identities, jobs, outbox, stats, studies
 from db.engine import Database
 from db.identities import Person
 from db.jobs import ModelRef
-from db.schema import JobState
+from db.schema import Instance, JobState
 from tests.dashboards import ADMIN, VIEWER, Dashboard, running
 from tests.dicomfiles import STUDY, as_file, colour, image
-from tests.worknode import read_all
+from tests.worknode import TWICE, read_all
 
 SCRIPT = "<script>alert(1)</script>"
 OTHER = "1.2.826.0.1.99"
@@ -50,18 +51,14 @@ def read_one(dashboard: Dashboard, name: str = "DOE^JANE") -> int:
 def queue_one(dashboard: Dashboard) -> int:
     """A job that waits for a model that nobody has."""
     dashboard.node.receive(image())
-    (name,) = _uids(dashboard)
     with dashboard.database.write() as connection:
-        job_id = jobs.enqueue(connection, STUDY, ModelRef("absent", "1"), [name])
+        images = studies.instances(connection, STUDY)
+        job_id = jobs.enqueue(connection, STUDY, ModelRef("absent", "1"), images)
     assert job_id is not None
     return job_id
 
 
 def _uids(dashboard: Dashboard) -> list[str]:
-    from sqlalchemy import select
-
-    from db.schema import Instance
-
     with dashboard.database.read() as connection:
         return list(connection.execute(select(Instance.sop_instance_uid)).scalars())
 
@@ -157,7 +154,7 @@ def test_a_job_is_made_urgent_and_cancelled(dashboard: Dashboard) -> None:
 def test_a_held_result_is_sent_without_the_check_if_an_admin_says_so(dashboard: Dashboard) -> None:
     job_id = read_one(dashboard)
     with dashboard.database.write() as connection:
-        for parcel in outbox.claim(connection, "pacs", "courier", 60, 10):
+        for parcel in outbox.claim(connection, "pacs", "courier", 60, 10, TWICE):
             outbox.refused(connection, parcel, "no such class")
     dashboard.visitor(ADMIN).submit(f"/jobs/{job_id}/retry", unchecked="yes")
     assert "without the patient check" in dashboard.audited()[0].description
@@ -267,10 +264,10 @@ def test_a_study_whose_images_are_gone_has_no_picture(light: Dashboard) -> None:
 
 def test_lists_are_paged(light: Dashboard) -> None:
     light.node.receive(image())
-    (uid,) = _uids(light)
     with light.database.write() as connection:
+        images = studies.instances(connection, STUDY)
         for number in range(120):
-            jobs.enqueue(connection, STUDY, ModelRef("absent", str(number)), [uid])
+            jobs.enqueue(connection, STUDY, ModelRef(f"absent-{number}", "1"), images)
     visitor, seen, path = light.visitor(VIEWER), list[str](), "/jobs?state=queued"
     for _ in range(3):
         page = visitor.get(path).text

@@ -15,12 +15,20 @@ ARTEFACTS = Path(__file__).parents[2] / "test-artefacts" / "viewer"
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    """One browser for all tests; the viewer is fetched first."""
-    if reason := viewers.missing():
+def chromium() -> Iterator[Browser]:
+    """One browser for all tests."""
+    if reason := viewers.browser_missing():
         pytest.skip(reason)
     with Browser() as opened:
         yield opened
+
+
+@pytest.fixture(scope="session")
+def browser(chromium: Browser) -> Browser:
+    """The browser, and the viewer is there for it; it is fetched first."""
+    if reason := viewers.missing():
+        pytest.skip(reason)
+    return chromium
 
 
 @pytest.fixture(scope="module")

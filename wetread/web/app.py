@@ -37,6 +37,7 @@ from wetread.web.guard import Guard
 from wetread.web.monitoring import monitoring
 from wetread.web.proxy import Proxies
 from wetread.web.site import Shown, Site
+from wetread.web.visits import told
 
 _STATIC = Path(__file__).parent / "static"
 
@@ -76,7 +77,7 @@ def application(
             Middleware(Guard, names={"localhost", settings.web.host, *settings.web.names}),
             Middleware(Proxies, networks=settings.web.proxies),
         ],
-        exception_handlers={Exception: _failed},
+        exception_handlers={404: _nowhere, Exception: _failed},
     )
     app.state.site = Site(
         settings=settings,
@@ -98,6 +99,10 @@ def _packages(settings: Settings) -> dict[str, Package]:
         _log.error("web.model_unusable", error=str(error))
         return {}
     return {each.name: each for each in found}
+
+
+def _nowhere(request: Request, _error: Exception) -> Response:
+    return told(request, 404, "There is no such page.")
 
 
 def _failed(_request: Request, error: Exception) -> Response:

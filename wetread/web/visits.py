@@ -103,7 +103,7 @@ def action(path: str, act: View, *, role: Role = Role.ADMIN) -> Route:
 
     def checked(visit: Visit) -> Response:
         if not hmac.compare_digest(visit.given("csrf").encode(), visit.visitor.csrf.encode()):
-            return _told(visit.request, 403, "This form is out of date. Load the page again.")
+            return told(visit.request, 403, "This form is out of date. Load the page again.")
         return act(visit)
 
     async def endpoint(request: Request) -> Response:
@@ -138,15 +138,15 @@ def _answer(request: Request, form: FormData, view: View, role: Role) -> Respons
             return _to_login(request)
         visit = Visit(request, entry.visitor, form)
         if role is Role.ADMIN and not visit.is_admin:
-            response: Response = _told(request, 403, "Only admins may do this.", visit)
+            response: Response = told(request, 403, "Only admins may do this.", visit)
         else:
             response = _viewed(visit, view)
         give_token(request, response, entry)
     except Refused as error:
-        return _told(request, 403, str(error))
+        return told(request, 403, str(error))
     except SQLAlchemyError as error:
         _log.error("web.database_away", error=where(error))
-        return _told(request, 503, "The database does not answer. Try again soon.")
+        return told(request, 503, "The database does not answer. Try again soon.")
     return response
 
 
@@ -154,11 +154,11 @@ def _viewed(visit: Visit, view: View) -> Response:
     try:
         return view(visit)
     except NotFound as error:
-        return _told(visit.request, 404, str(error), visit)
+        return told(visit.request, 404, str(error), visit)
     except IllegalMove as error:
-        return _told(visit.request, 409, str(error), visit)
+        return told(visit.request, 409, str(error), visit)
     except StoreError as error:
-        return _told(visit.request, 400, str(error), visit)
+        return told(visit.request, 400, str(error), visit)
 
 
 def _to_login(request: Request) -> Response:
@@ -169,7 +169,8 @@ def _to_login(request: Request) -> Response:
     return RedirectResponse(f"/login{back}", status_code=303)
 
 
-def _told(request: Request, status: int, message: str, visit: Visit | None = None) -> HTMLResponse:
+def told(request: Request, status: int, message: str, visit: Visit | None = None) -> HTMLResponse:
+    """A page that says why there is no other."""
     message = f"{message[:1].upper()}{message[1:]}"
     shown = render("told.html", request=request, visit=visit, status=status, message=message)
     return HTMLResponse(shown, status_code=status)
