@@ -47,7 +47,7 @@ bench: $(VENV)/.installed-dev
 	$(BIN)/python -m bench.outage --minutes 1
 
 $(BIN)/python:
-	@$(PYTHON) -m venv $(VENV) 2>/dev/null \
+	@$(PYTHON) -m venv $(VENV) >/dev/null 2>&1 \
 	  || { rm -rf $(VENV); sh tools/packages.sh venv; $(PYTHON) -m venv $(VENV); }
 
 $(VENV)/.installed: pyproject.toml | $(BIN)/python

@@ -73,12 +73,14 @@ def test_every_option_that_is_shown_is_one(page: Path) -> None:
     for line in typed_commands(page):
         group: Any = typer.main.get_command(app)
         for word in shlex.split(line, comments=True):
-            if word in getattr(group, "commands", {}):
-                group = group.commands[word]
+            if word in names_of(group):
+                group = group.get_command(None, word)
             elif word in {"|", "||", "&&", ";", ">"}:
                 break
             elif word.startswith("-") and word != "-":
-                known = {option for each in group.params for option in each.opts}
+                known = {
+                    option for each in group.params for option in (*each.opts, *each.secondary_opts)
+                }
                 assert word.partition("=")[0] in known | {"--help"}, f"wetread {line}"
 
 
@@ -94,8 +96,13 @@ def test_the_times_that_the_console_page_states_are_the_defaults() -> None:
 
 def every_command(group: Any) -> Iterator[Any]:
     yield group
-    for each in getattr(group, "commands", {}).values():
-        yield from every_command(each)
+    for name in names_of(group):
+        yield from every_command(group.get_command(None, name))
+
+
+def names_of(group: Any) -> list[str]:
+    """The commands of a group; none of a command."""
+    return list(group.list_commands(None)) if hasattr(group, "list_commands") else []
 
 
 def test_no_help_loses_words_to_markup() -> None:
