@@ -72,7 +72,7 @@ def install_model(
 ) -> None:
     """Check a package and copy it to where workers look: they read with it once started again.
 
-    That is the first of [models] folders, or the folder 'models' in the data folder.
+    That is the first of the settings' model folders, or the folder 'models' in the data folder.
     """
     from inference.errors import ReadingError
     from inference.package import find_packages, read_package

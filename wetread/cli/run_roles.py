@@ -73,7 +73,7 @@ def tidy(config: ConfigOption = None) -> None:
 
 
 def web(config: ConfigOption = None) -> None:
-    """Serve the dashboard at the address in the settings; 'wetread users add' says who may see it."""
+    """Serve the dashboard; 'wetread users add' says who may see it."""
     from wetread.web.serving import AddressError
 
     try:
