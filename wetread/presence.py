@@ -26,6 +26,7 @@ TOTALS = "totals"
 
 _COUNT_SECONDS = 60.0
 _LEAVE_SECONDS = 1.0
+_BUSY = ("receive",)  # a console waits for it; somebody else counts
 
 _log = structlog.get_logger(__name__)
 
@@ -98,8 +99,9 @@ def _beat(database: Database, running: Running, presence: Presence, ended: threa
                 processes.beat(connection, running, told)
                 meters.add(connection, _events(running.role, logged - counted))
             counted = logged
-            figures.refresh(database, TOTALS, overview.totals, _COUNT_SECONDS)
-            metering.run(database)
+            if running.role not in _BUSY:
+                figures.refresh(database, TOTALS, overview.totals, _COUNT_SECONDS)
+                metering.run(database)
         ended.wait(processes.BEAT_SECONDS)
     with suppress(SQLAlchemyError), database.write_hastily() as connection:
         processes.leave(connection, running.owner)
