@@ -62,7 +62,7 @@ def test_the_keys_of_the_json_are_named() -> None:
 
 def test_the_keys_of_the_status_are_named() -> None:
     page = (ROOT / "docs/operating.md").read_text("utf-8")
-    source = (ROOT / "wetread/cli/status.py").read_text("utf-8")
+    source = (ROOT / "wetread/condition.py").read_text("utf-8")
     keys = re.findall(r'^ +"(\w+)":', source, re.MULTILINE)
     assert "hours_left" in keys
     for key in keys:
