@@ -33,9 +33,9 @@ def _no_reader(_path: Path) -> list[str]:
     return []
 
 
-# What reads each kind besides dciodvfy
 # Built like others, which Java, that takes long, looks at.
 _ALIKE = {"calibrated segmentation", "normal study", "indeterminate study"}
+# What reads each kind besides dciodvfy
 _READERS = {
     Kind.REPORT: validators.dsrdump,
     Kind.TEXT: validators.dsrdump,
