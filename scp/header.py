@@ -107,7 +107,8 @@ def _scan(head: bytes, transfer_syntax: UID) -> dict[str, str] | None:
     values: dict[str, str] = {}
     for tag, value in found.items():
         text = value.decode("latin-1").rstrip("\0 ").lstrip(" ")
-        if not (text.isascii() and text.isprintable()):  # pydicom strips tabs and the like
+        # pydicom strips tabs and the like, and parts values at backslashes.
+        if not (text.isascii() and text.isprintable()) or "\\" in text:
             return None
         values[_NAMES[tag]] = text
     return values

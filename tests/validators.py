@@ -33,6 +33,8 @@ from pydicom.uid import (
 PIXELMED = Path("/usr/share/java/pixelmed.jar")
 _JAVA = (  # Java's XPath limits are below what the templates need
     "java",
+    "-XX:TieredStopAtLevel=1",  # it ends before better code would pay
+    "-XX:+UseSerialGC",
     "-Xss16m",
     "-Djdk.xml.xpathTotalOpLimit=0",
     "-Djdk.xml.xpathExprOpLimit=0",

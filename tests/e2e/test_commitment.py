@@ -108,7 +108,7 @@ def test_what_was_stored_is_committed_on_either_association_and_after_a_kill(
         node.kill_role("deliver")
         with modality.listening():
             modality.wait_for_reports(3)
-        shown = wait_for_state(node, "reported", 3)
+            shown = wait_for_state(node, "reported", 3)
     assert [event_type for event_type, _ in modality.reports] == [1, 2, 1]
     assert [each.TransactionUID for _, each in modality.reports] == ["2.25.1", "2.25.2", "2.25.3"]
     (missing,) = modality.reports[1][1].FailedSOPSequence

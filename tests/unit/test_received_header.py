@@ -7,7 +7,7 @@ import zlib
 from io import BytesIO
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydicom import Dataset, dcmread
 from pydicom.filebase import DicomBytesIO
@@ -98,6 +98,7 @@ elements = st.lists(
 
 
 @given(elements, st.sampled_from(LITTLE), st.binary(max_size=30), st.integers(0, 300))
+@example(more=[], syntax=ExplicitVRLittleEndian, noise=b"\\", where=26)
 @settings(deadline=None, max_examples=300)
 @pytest.mark.filterwarnings("ignore")
 def test_the_scanner_agrees_with_pydicom_or_stands_back(
