@@ -42,6 +42,7 @@ bench: $(VENV)/.installed-dev
 	$(BIN)/python -m bench.full_table --quick
 	$(BIN)/python -m bench.queue --quick --rounds 1
 	$(BIN)/python -m bench.wake
+	$(BIN)/python -m bench.admin --instances 100000
 	$(BIN)/python -m bench.send --quick
 	$(BIN)/python -m bench.chaos --minutes 2 --studies 40
 	$(BIN)/python -m bench.outage --minutes 1
