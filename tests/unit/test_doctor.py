@@ -327,6 +327,13 @@ def test_a_model_that_can_be_read(tmp_path: Path, package: Path) -> None:
     assert found.found.startswith("1.0: hash as the manifest says; loaded and run once in ")
 
 
+def test_an_installed_model_is_looked_at_wherever_workers_find_it(tmp_path: Path) -> None:
+    write_package(tmp_path / "wetread-data" / "models")
+    none_else = ONLY_TINY.replace('folders = ["models"]', "folders = []")
+    (found,) = of(look(settings(tmp_path, none_else), "models"), "models")
+    assert (found.subject, found.verdict) == ("tiny", Verdict.OK)
+
+
 def test_a_missing_model(tmp_path: Path, package: Path) -> None:
     (package / "model.onnx").unlink()
     found, remedy = fault(look(settings(tmp_path, ONLY_TINY), "models"))

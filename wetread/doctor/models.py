@@ -46,9 +46,9 @@ def models(surroundings: Surroundings) -> Iterator[Finding]:
     from inference.package import find_packages
     from inference.runtime import Model
 
-    read = surroundings.settings.models
+    settings = surroundings.settings
     try:
-        packages = find_packages(read.folders, read.disabled)
+        packages = find_packages(settings.model_folders(), settings.models.disabled)
     except ReadingError as error:
         yield failed(
             "packages",
