@@ -102,7 +102,9 @@ def simulate(
             try:
                 run.send_all(_made_ahead(makers, plan, pace, Path(root)), senders)
             finally:
-                makers.shutdown(wait=False, cancel_futures=True)
+                # Once told not to wait, the pool cannot be waited for any more, and its thread
+                # and files that are being written would outlive the folder.
+                makers.shutdown(cancel_futures=True)
     return tally.summary(run.elapsed)
 
 
