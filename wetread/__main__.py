@@ -1,5 +1,5 @@
 """``python -m wetread``."""
 
-from wetread.cli.main import run
+from wetread.cli.start import run
 
 run()

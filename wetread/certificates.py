@@ -14,8 +14,9 @@ from pathlib import Path
 
 import structlog
 
-from wetread.config import ConfigError, Settings
+from wetread.config import Settings
 from wetread.der import Validity, validity
+from wetread.origin import ConfigError
 from wetread.sections import Destination
 
 WARN_DAYS = 30

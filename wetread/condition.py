@@ -17,7 +17,7 @@ from wetread import certificates
 from wetread.alarms import alarms
 from wetread.config import Settings
 from wetread.presence import TOTALS
-from wetread.version import version
+from wetread.version import VERSION
 
 _FRESH_SECONDS = 120.0
 _HOUR_SECONDS = 3600.0
@@ -35,7 +35,7 @@ def condition(settings: Settings, connection: Connection) -> dict[str, Any]:
     totals = _totals(connection)
     seen = processes.seen(connection)
     found = {
-        "version": version(),
+        "version": VERSION,
         "expected": sorted(set(settings.roles())),
         "processes": [_process(each) for each in seen],
         "models": _models(seen),

@@ -8,11 +8,10 @@ data wherever it is called.
 from __future__ import annotations
 
 import os
-import tomllib
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError, model_validator
+from pydantic import PrivateAttr, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -21,6 +20,7 @@ from pydantic_settings import (
 )
 
 from scp.gate import PeerGate
+from wetread.origin import DELIMITER, PREFIX, ConfigError, Origin
 from wetread.sections import (
     AuditSection,
     DatabaseSection,
@@ -38,20 +38,12 @@ from wetread.sections import (
     Worker,
 )
 
-DEFAULT_FILE = "wetread.toml"
-ENVIRONMENT_FILE = "WETREAD_CONFIG"
-_PREFIX, _DELIMITER = "WETREAD_", "__"
-
-
-class ConfigError(Exception):
-    """The settings cannot be used; the message names file, key and what is allowed."""
-
 
 class Settings(BaseSettings):
     """All settings, checked and frozen."""
 
     model_config = SettingsConfigDict(
-        env_prefix=_PREFIX, env_nested_delimiter=_DELIMITER, extra="forbid", frozen=True
+        env_prefix=PREFIX, env_nested_delimiter=DELIMITER, extra="forbid", frozen=True
     )
 
     node: Node = Node()
@@ -68,6 +60,8 @@ class Settings(BaseSettings):
     web: Web = Web()
     metrics: Metrics = Metrics()
     destination: list[Destination] = []
+
+    _fingerprint: str = PrivateAttr("")
 
     @classmethod
     def settings_customise_sources(
@@ -120,6 +114,11 @@ class Settings(BaseSettings):
             )
         return self
 
+    @property
+    def fingerprint(self) -> str:
+        """That of where they come from (``Origin.fingerprint``)."""
+        return self._fingerprint
+
     def roles(self) -> list[str]:
         """The roles of a node with these settings, each as often as 'wetread up' starts it."""
         names = ["receive"] * self.node.receivers + ["work"] * self.worker.processes
@@ -151,25 +150,6 @@ class Settings(BaseSettings):
         return PeerGate(ours, [each.rule(ours) for each in self.peer])
 
 
-def find_file(given: Path | None) -> Path | None:
-    """Settings file to use: the one given, else ``$WETREAD_CONFIG``, else ``./wetread.toml``.
-
-    Raises
-    ------
-    ConfigError
-        A file was named and does not exist.
-    """
-    named = given or (
-        Path(os.environ[ENVIRONMENT_FILE]) if ENVIRONMENT_FILE in os.environ else None
-    )
-    if named is None:
-        default = Path(DEFAULT_FILE)
-        return default if default.is_file() else None
-    if not named.is_file():
-        raise ConfigError(f"{named}: no such file; 'wetread config init {named}' writes one")
-    return named
-
-
 def load(given: Path | None = None) -> Settings:
     """Read and check the settings.
 
@@ -178,33 +158,28 @@ def load(given: Path | None = None) -> Settings:
     ConfigError
         The file is missing, no TOML, or holds a key or value that is not allowed.
     """
-    file = find_file(given)
-    folder = file.parent.resolve() if file else Path.cwd()
-    try:
-        content = tomllib.loads(file.read_text("utf-8")) if file else {}
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file}: not valid TOML: {error}") from error
-    except OSError as error:
-        raise ConfigError(f"{file}: cannot be read: {error.strerror}") from error
+    origin = Origin(given)
     _check_environment()
     try:
-        return _resolved(Settings(**content), folder)
+        settings = _resolved(Settings(**origin.content), origin.folder)
     except ValidationError as error:
-        raise ConfigError(_explain(error, file, content)) from error
+        raise ConfigError(_explain(error, origin.file, origin.content)) from error
     except SettingsError as error:
         raise ConfigError(
             f"environment: {error}; a section or list is given as JSON, one value of a section "
-            f"as {_PREFIX}NODE{_DELIMITER}PORT=104"
+            f"as {PREFIX}NODE{DELIMITER}PORT=104"
         ) from error
+    settings._fingerprint = origin.fingerprint()
+    return settings
 
 
 def _check_environment() -> None:
     """Refuse variables that look like ours and name no section: they would be ignored."""
     for name in sorted(os.environ):
-        rest = name.upper().removeprefix(_PREFIX)
-        section, delimiter, _ = rest.partition(_DELIMITER)
+        rest = name.upper().removeprefix(PREFIX)
+        section, delimiter, _ = rest.partition(DELIMITER)
         looks_so = delimiter or section.split("_")[0].lower() in Settings.model_fields
-        ours = name.upper().startswith(_PREFIX) and looks_so
+        ours = name.upper().startswith(PREFIX) and looks_so
         if ours and section.lower() not in Settings.model_fields:
             raise ConfigError(f"environment: {name}: no such section; see 'wetread config init'")
 
@@ -253,7 +228,7 @@ def _source(path: tuple[int | str, ...], file: Path | None, content: dict[str, A
     """Where a wrong value came from; the environment goes over the file."""
     variables = {name.upper() for name in os.environ}
     names = [str(part).upper() for part in path]
-    parts = [_PREFIX + _DELIMITER.join(names[: count + 1]) for count in range(len(names))]
+    parts = [PREFIX + DELIMITER.join(names[: count + 1]) for count in range(len(names))]
     variable = next((each for each in reversed(parts) if each in variables), None)
     if variable is not None:
         return f"environment variable {variable}"

@@ -12,8 +12,9 @@ from delivery.associate import Peer
 from delivery.tls import client_context
 from wetread import certificates
 from wetread.certificates import TlsFiles
-from wetread.config import ConfigError, Settings
+from wetread.config import Settings
 from wetread.listeners import listeners
+from wetread.origin import ConfigError
 from wetread.sections import Destination
 
 if TYPE_CHECKING:

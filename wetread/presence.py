@@ -19,13 +19,14 @@ from db.engine import Database, now
 from db.meters import Increments
 from db.processes import Running
 from wetread import log
-from wetread.version import version
+from wetread.version import VERSION
 
 TOTALS = "totals"
 """The figure that ``db.overview.totals`` counts."""
 
 _COUNT_SECONDS = 60.0
 _LEAVE_SECONDS = 1.0
+_AGAIN_SECONDS = 0.5  # at a node's first start its tables are made meanwhile
 _BUSY = ("receive",)  # a console waits for it; somebody else counts
 
 _log = structlog.get_logger(__name__)
@@ -71,7 +72,7 @@ def present(url: str, role: str, owner: str) -> Iterator[Presence]:
         What the process does, and a name that no other process bears.
     """
     running = Running(
-        owner=owner, role=role, host=socket.gethostname(), pid=os.getpid(), version=version()
+        owner=owner, role=role, host=socket.gethostname(), pid=os.getpid(), version=VERSION
     )
     database, ended, presence = Database(url), threading.Event(), Presence()
     thread = threading.Thread(
@@ -89,6 +90,7 @@ def present(url: str, role: str, owner: str) -> Iterator[Presence]:
 def _beat(database: Database, running: Running, presence: Presence, ended: threading.Event) -> None:
     counted = Counter[tuple[str, str]]()
     while not ended.is_set():
+        heard = False
         # Without the database, or before it has these tables, nobody is listening.
         with suppress(SQLAlchemyError):
             with database.read() as connection:
@@ -98,11 +100,11 @@ def _beat(database: Database, running: Running, presence: Presence, ended: threa
             with database.write_hastily() as connection:
                 processes.beat(connection, running, told)
                 meters.add(connection, _events(running.role, logged - counted))
-            counted = logged
+            heard, counted = True, logged
             if running.role not in _BUSY:
                 figures.refresh(database, TOTALS, overview.totals, _COUNT_SECONDS)
                 metering.run(database)
-        ended.wait(processes.BEAT_SECONDS)
+        ended.wait(processes.BEAT_SECONDS if heard else _AGAIN_SECONDS)
     with suppress(SQLAlchemyError), database.write_hastily() as connection:
         processes.leave(connection, running.owner)
         meters.add(connection, _events(running.role, Counter(log.counted_by_level()) - counted))

@@ -28,11 +28,11 @@ from db.retry import RetryPolicy
 from scp.settings import ReceiverSettings
 from wetread import log
 from wetread.config import Settings
+from wetread.origin import SUPERVISED
 from wetread.presence import SILENT, Presence, present
 from wetread.schema_watch import watched_schema
 from wetread.trails import role_trail
 
-SUPERVISED = "WETREAD_SUPERVISED"
 READY = "ready"
 _LOOK_SECONDS = 10.0  # between two looks for what may be removed
 
@@ -227,14 +227,18 @@ def web(
     trail: Trail = NO_TRAIL,
     _presence: Presence = SILENT,
 ) -> None:
-    """Serve the dashboard."""
+    """Serve the dashboard, and answer ``wetread status``."""
     from wetread import certificates
+    from wetread.answering import answering
     from wetread.web.app import application
     from wetread.web.serving import Server
 
     certificates.watch([certificates.web_files(settings)], stop)
-    archive = Archive(settings.node.data_dir)
-    with Server(settings, application(settings, open_database(settings), archive, trail)) as server:
+    database, archive = open_database(settings), Archive(settings.node.data_dir)
+    with (
+        Server(settings, application(settings, database, archive, trail)) as server,
+        answering(settings, database),
+    ):
         announce_ready()
         server.run(stop)
 

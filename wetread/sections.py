@@ -25,6 +25,7 @@ from db.retention import Policy
 from scp.disk import MEGABYTE
 from scp.gate import PeerRule
 from scp.passcode import checked as checked_hash
+from wetread.origin import DATA_DIR
 
 _QUIET_SECONDS = {"default": 30.0, "CR": 5.0, "DX": 5.0}
 
@@ -59,7 +60,7 @@ class Node(_Section):
     ae_title: AETitle = "WETREAD"
     host: str = Field(default="0.0.0.0", min_length=1)
     port: Port = 11112
-    data_dir: Path = Path("wetread-data")
+    data_dir: Path = Path(DATA_DIR)
     receivers: int = Field(default=1, ge=1, le=16)
     free_megabytes: int = Field(default=1024, ge=0, le=100_000_000)
 

@@ -14,6 +14,7 @@ import structlog
 
 from wetread import log, roles
 from wetread.config import Settings
+from wetread.origin import SUPERVISED
 
 _log = structlog.get_logger(__name__)
 
@@ -45,7 +46,7 @@ class _Child:
     wait_seconds: float = _FIRST_WAIT_SECONDS
 
     def start(self) -> None:
-        environment = os.environ | {roles.SUPERVISED: "1"}
+        environment = os.environ | {SUPERVISED: "1"}
         # Standard input stays open as long as the supervisor lives; its end tells the child.
         self.process = subprocess.Popen(
             self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment

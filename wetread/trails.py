@@ -17,7 +17,8 @@ from audit.spool import Spool
 from audit.syslog import Header, Server
 from audit.trail import Sink, Trail
 from wetread import log
-from wetread.config import ConfigError, Settings
+from wetread.config import Settings
+from wetread.origin import ConfigError
 from wetread.sections import AuditSection
 
 _DAY_SECONDS = 86_400.0

@@ -1,13 +1,5 @@
-"""Which wetread this is."""
+"""Which wetread this is; pyproject.toml takes the number from here."""
 
 from __future__ import annotations
 
-from importlib import metadata
-
-
-def version() -> str:
-    """The installed version; "not installed" when run from a bare checkout."""
-    try:
-        return metadata.version("wetread")
-    except metadata.PackageNotFoundError:
-        return "not installed"
+VERSION = "0.1.0"

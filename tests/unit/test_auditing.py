@@ -28,7 +28,8 @@ from tests.auditschema import alert, checked, classes, event, objects, outcome, 
 from tests.dicomfiles import as_file, image
 from wetread import auditing
 from wetread.auditing import DeliveryAudit, ReceptionAudit, patient_of
-from wetread.config import ConfigError, Settings
+from wetread.config import Settings
+from wetread.origin import ConfigError
 from wetread.sections import AuditSection
 from wetread.trails import command_trail, role_trail
 

@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 from tests.certificates import Authority, Pair
 from wetread import certificates
 from wetread.certificates import TlsFiles
-from wetread.config import ConfigError, load
+from wetread.config import load
 from wetread.der import validity
+from wetread.origin import ConfigError
 from wetread.peers import destination_peer
 
 pytestmark = pytest.mark.skipif(

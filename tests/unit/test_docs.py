@@ -17,7 +17,7 @@ from scp.status import StoreStatus
 from sr.identity import SERIES_NUMBERS
 from wetread.cli.main import COMMANDS, app
 from wetread.cli.output import Exit
-from wetread.config import ENVIRONMENT_FILE
+from wetread.origin import ENVIRONMENT_FILE
 from wetread.template import TEMPLATE
 
 ROOT = Path(__file__).parents[2]

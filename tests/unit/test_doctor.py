@@ -30,7 +30,7 @@ from wetread.doctor.finding import Finding, Verdict, failed, ok
 from wetread.doctor.storage import file_system
 from wetread.doctor.surroundings import Surroundings
 from wetread.roles import owner
-from wetread.version import version
+from wetread.version import VERSION
 
 ROOT = Path(__file__).parents[2]
 ONLY_TINY = '[models]\nfolders = ["models"]\ndisabled = ["cxr-covid", "head-ct-triage"]\n'
@@ -43,7 +43,7 @@ def at(database: Database) -> str:
 
 
 def beat(database: Database, role: str, **details: object) -> None:
-    running = Running(owner=owner(role), role=role, host="here", pid=7, version=version())
+    running = Running(owner=owner(role), role=role, host="here", pid=7, version=VERSION)
     with database.write() as connection:
         processes.beat(connection, running, details)
 

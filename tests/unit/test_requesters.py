@@ -11,7 +11,8 @@ from pydantic import ValidationError
 from audit.events import Peer
 from tests.certificates import Authority
 from wetread.auditing import audited_peers
-from wetread.config import ConfigError, Settings
+from wetread.config import Settings
+from wetread.origin import ConfigError
 from wetread.requesters import known_titles, requesters
 from wetread.sections import Destination, PeerSection, TlsSection
 

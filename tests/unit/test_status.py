@@ -27,7 +27,7 @@ from wetread.cli import main
 from wetread.config import load
 from wetread.presence import TOTALS
 from wetread.roles import open_database
-from wetread.version import version
+from wetread.version import VERSION
 
 RETRY = RetryPolicy(attempts=1, first_seconds=0, longest_seconds=0)
 
@@ -150,7 +150,7 @@ def test_a_node_at_work(
     with database.write() as connection:
         for role in ("receive", "work", "work"):
             owner = f"ai-1:{role}:{len(processes.seen(connection))}"
-            running = Running(owner=owner, role=role, host="ai-1", pid=7, version=version())
+            running = Running(owner=owner, role=role, host="ai-1", pid=7, version=VERSION)
             processes.beat(connection, running, details)
     shown = as_json(wetread, "status")
     assert shown["alarms"] == []

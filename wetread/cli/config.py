@@ -12,8 +12,9 @@ from sqlalchemy.engine import make_url
 
 from wetread import certificates
 from wetread.cli.output import ConfigOption, Exit, JsonOption, show_json
-from wetread.config import DEFAULT_FILE, Settings, find_file, load
+from wetread.config import Settings, load
 from wetread.listeners import listeners
+from wetread.origin import DEFAULT_FILE, find_file
 from wetread.sections import Destination
 from wetread.template import TEMPLATE
 from wetread.trails import audit_places

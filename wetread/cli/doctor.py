@@ -15,8 +15,9 @@ from rich.console import Console
 from rich.text import Text
 
 from wetread.cli.output import ConfigOption, Exit, JsonOption, console, show_json
-from wetread.config import ConfigError, Settings, find_file, load
-from wetread.version import version
+from wetread.config import Settings, load
+from wetread.origin import ConfigError, find_file
+from wetread.version import VERSION
 
 if TYPE_CHECKING:
     from wetread.doctor.examination import Check, Examined
@@ -184,7 +185,7 @@ def _conclude(examined: Sequence[Examined], as_json: bool) -> None:
             {"check": each.check.name, "area": each.check.area, **each.finding.as_row()}
             for each in examined
         ]
-        show_json({"version": version(), "ok": not counts["failed"], "findings": rows})
+        show_json({"version": VERSION, "ok": not counts["failed"], "findings": rows})
     else:
         parts = [f"{counts[name]} {name}" for name in _MARKS if counts[name]]
         typer.echo(", ".join(parts))

@@ -73,9 +73,9 @@ app = typer.Typer(
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        from wetread.version import version
+        from wetread.version import VERSION
 
-        typer.echo(f"wetread {version()}")
+        typer.echo(f"wetread {VERSION}")
         raise typer.Exit
 
 
@@ -114,7 +114,7 @@ def run() -> None:
 
 
 def _config_error() -> type[Exception]:
-    from wetread.config import ConfigError
+    from wetread.origin import ConfigError
 
     return ConfigError
 

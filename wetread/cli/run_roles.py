@@ -8,7 +8,8 @@ import threading
 import typer
 
 from wetread.cli.output import ConfigOption, Exit
-from wetread.config import find_file, load
+from wetread.config import load
+from wetread.origin import find_file
 
 
 def register(app: typer.Typer) -> None:
@@ -34,7 +35,7 @@ def up(config: ConfigOption = None) -> None:
     stop = threading.Event()
     stop_on_signals(stop)
     try:
-        Supervisor(settings, file.resolve() if file else None).run(stop)
+        Supervisor(settings, file.absolute() if file else None).run(stop)
     except StartError as error:
         sys.stderr.write(f"wetread: {error}\n")
         raise typer.Exit(error.exit_code if error.exit_code > 0 else Exit.FAILED) from error

@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 
 from wetread import certificates
 from wetread.certificates import TlsFiles
-from wetread.config import ConfigError, Settings
+from wetread.config import Settings
 from wetread.doctor.finding import Finding, failed, ok, skipped, warning
 from wetread.doctor.surroundings import Surroundings
+from wetread.origin import ConfigError
 
 _OVER = tuple(f"WETREAD_{section.upper()}" for section in Settings.model_fields)
 

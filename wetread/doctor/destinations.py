@@ -11,11 +11,11 @@ from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
 from db.verdict import PUSH_MODEL
 from delivery.patient import FIND, CheckPatient, NotAnswered, look_up
-from wetread.config import ConfigError
 from wetread.doctor.finding import Finding, failed, ok, skipped, warning
 from wetread.doctor.offers import judged, offers
 from wetread.doctor.reach import VERIFICATION, Unreached, associated, verify
 from wetread.doctor.surroundings import Surroundings
+from wetread.origin import ConfigError
 from wetread.peers import destination_peer, web_peer
 from wetread.profiles import profile
 from wetread.requesters import requesters

@@ -25,7 +25,7 @@ from db.schema import (
 from wetread.config import Settings
 from wetread.doctor.finding import Finding, failed, ok, warning
 from wetread.doctor.surroundings import Surroundings
-from wetread.version import version
+from wetread.version import VERSION
 
 _DOES = {
     "receive": "no image is taken",
@@ -49,11 +49,11 @@ def roles(surroundings: Surroundings) -> Iterator[Finding]:
     for role, count in wanted(surroundings.settings).items():
         yield _role(role, count, [each for each in seen if each.role == role], moment)
     running = [each for each in seen if not each.silent]
-    versions = {each.version for each in running} | {version()}
+    versions = {each.version for each in running} | {VERSION}
     if len(versions) > 1:
         yield warning(
             "versions",
-            f"{', '.join(sorted(versions))} run side by side (this command is {version()})",
+            f"{', '.join(sorted(versions))} run side by side (this command is {VERSION})",
             "install one version everywhere, and start the roles again",
         )
     for each in running:

@@ -15,11 +15,12 @@ from db.processes import Seen
 from db.schema import JobState
 from scp.disk import MEGABYTE, free_bytes
 from wetread import certificates
-from wetread.config import ConfigError, Settings
+from wetread.config import Settings
 from wetread.metrics import families as f
 from wetread.metrics.families import Gauge
+from wetread.origin import ConfigError
 from wetread.roles import ROLES
-from wetread.version import version
+from wetread.version import VERSION
 
 
 class Sample(NamedTuple):
@@ -32,7 +33,7 @@ class Sample(NamedTuple):
 
 def of_this_host(settings: Settings) -> Iterator[Sample]:
     """What can be told without the database."""
-    yield Sample(f.INFO, (version(),), 1)
+    yield Sample(f.INFO, (VERSION,), 1)
     yield Sample(f.DISK_MARK, (), settings.node.free_megabytes * MEGABYTE)
     with suppress(OSError):  # while it is away no number is right
         yield Sample(f.DISK_FREE, (), free_bytes(settings.node.data_dir))

@@ -7,7 +7,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.requests import Request
 
-from wetread.version import version
+from wetread.version import VERSION
 from wetread.web import wording
 
 _environment = Environment(
@@ -19,7 +19,7 @@ _environment = Environment(
     auto_reload=False,
 )
 _environment.filters |= wording.FILTERS
-_environment.globals["version"] = version()
+_environment.globals["version"] = VERSION
 
 
 def render(template: str, *, request: Request, **values: Any) -> str:
