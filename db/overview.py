@@ -163,32 +163,6 @@ def disabled(connection: Connection) -> list[dict[str, Any]]:
     ]
 
 
-def queue(connection: Connection) -> list[dict[str, Any]]:
-    """Queued jobs by priority, the most urgent first: how many, and how long the oldest waits."""
-    moment = now(connection)
-    rows = connection.execute(
-        select(Job.priority, func.count(), func.min(Job.created_at))
-        .where(Job.state == JobState.QUEUED)
-        .group_by(Job.priority)
-        .order_by(Job.priority.desc())
-    )
-    return [
-        {"priority": priority, "queued": count, "oldest_seconds": _age(moment, oldest)}
-        for priority, count, oldest in rows
-    ]
-
-
-def queued_models(connection: Connection) -> list[dict[str, Any]]:
-    """Model versions with queued jobs, and how many."""
-    rows = connection.execute(
-        select(Job.model, Job.model_version, func.count())
-        .where(Job.state == JobState.QUEUED)
-        .group_by(Job.model, Job.model_version)
-        .order_by(Job.model, Job.model_version)
-    )
-    return [{"name": row[0], "version": row[1], "queued": row[2]} for row in rows]
-
-
 def due(connection: Connection) -> dict[str, Any]:
     """Studies that are complete and that no worker has looked at yet."""
     moment = now(connection)

@@ -45,6 +45,7 @@ _TYPE_2 = (
 )
 _IF_PRESENT = (
     "IssuerOfPatientID",
+    "QualityControlSubject",  # what is found in a phantom must not be taken for a patient's
     "StudyDescription",
     "TimezoneOffsetFromUTC",
     "PatientIdentityRemoved",

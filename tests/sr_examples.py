@@ -61,6 +61,7 @@ def radiograph(number: int = 1) -> Dataset:
     source.IssuerOfPatientID = "HOSPITAL"
     source.PatientBirthDate = "19700102"
     source.PatientSex = "O"
+    source.QualityControlSubject = "YES"
     source.StudyDate = "20260304"
     source.StudyTime = "221500.25"
     source.StudyID = "77"
@@ -102,6 +103,7 @@ def bare() -> Dataset:
         "IssuerOfPatientID",
         "PatientBirthDate",
         "PatientSex",
+        "QualityControlSubject",
         "StudyTime",
         "StudyID",
         "StudyDescription",

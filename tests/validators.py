@@ -61,6 +61,7 @@ _COPIED = [
     "IssuerOfPatientID",
     "PatientBirthDate",
     "PatientSex",
+    "QualityControlSubject",
     "StudyInstanceUID",
     "StudyDate",
     "StudyTime",

@@ -9,9 +9,10 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from db import figures, overview, processes, throughput
+from db import figures, overview, processes, throughput, waiting
 from db.processes import Seen
 from db.stats import iso
+from db.waiting import Waiting, grouped
 from scp.disk import MEGABYTE, free_bytes
 from wetread import certificates
 from wetread.alarms import alarms
@@ -33,14 +34,14 @@ def condition(settings: Settings, connection: Connection) -> dict[str, Any]:
         JSON values, described in docs/operating.md; ``alarms`` comes first.
     """
     totals = _totals(connection)
-    seen = processes.seen(connection)
+    seen, queued = processes.seen(connection), waiting.queued(connection)
     found = {
         "version": VERSION,
         "expected": sorted(set(settings.roles())),
         "processes": [_process(each) for each in seen],
         "models": _models(seen),
-        "queue": overview.queue(connection),
-        "queued_models": overview.queued_models(connection),
+        "queue": _queue(queued),
+        "queued_models": _queued_models(queued),
         "due": overview.due(connection),
         "failed": overview.failed(connection),
         "last_hour": throughput.passed(connection, seconds=_HOUR_SECONDS),
@@ -65,6 +66,21 @@ def _totals(connection: Connection) -> dict[str, Any]:
         if found["stored"]["instances"] > _QUICKLY_COUNTED:
             return found
     return overview.totals(connection)
+
+
+def _queue(queued: Sequence[Waiting]) -> list[dict[str, Any]]:
+    return [
+        {"priority": priority, "queued": jobs, "oldest_seconds": oldest}
+        for priority, (jobs, oldest) in grouped(queued, lambda each: each.priority).items()
+    ]
+
+
+def _queued_models(queued: Sequence[Waiting]) -> list[dict[str, Any]]:
+    models = grouped(queued, lambda each: (each.model, each.version))
+    return [
+        {"name": name, "version": number, "queued": jobs}
+        for (name, number), (jobs, _) in sorted(models.items())
+    ]
 
 
 def _process(seen: Seen) -> dict[str, Any]:

@@ -31,6 +31,7 @@ from db import (
     studies,
     superseding,
     throughput,
+    waiting,
 )
 from db.confirmation import Report
 from db.driver import Driver, Row, Step, _call
@@ -229,7 +230,7 @@ METERS: dict[str, Ask] = {
     f"count-{source.column.key}": partial(count_page, source) for source in metering._SOURCES
 }
 GAUGES: dict[str, Ask] = {
-    "queues": lambda connection, _: gauges.queues(connection),
+    "queues": lambda connection, _: waiting.queued(connection),
     "running": lambda connection, _: gauges.jobs(connection, JobState.RUNNING),
     "unsettled": lambda connection, _: gauges.deliveries(connection),
 }

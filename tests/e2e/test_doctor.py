@@ -22,6 +22,7 @@ from tools.ports import free_port
 from wetread.config import load
 from wetread.doctor.checks import CHECKS
 from wetread.doctor.models import cuda_trouble
+from wetread.simulate.mark import is_test_study
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
@@ -117,6 +118,7 @@ def test_a_test_study_goes_all_the_way_and_is_marked(orthanc: Orthanc, tmp_path:
         "received", "read by tiny", "pacs", "test study"
     ]  # fmt: skip
     assert re.search(r"^3 results sent within .* committed \d+\.\d s later$", steps[2]["found"])
+    assert all(is_test_study(each) for each in orthanc.datasets())
     ((name, patient_id),) = {
         (str(each.PatientName), str(each.PatientID)) for each in orthanc.datasets()
     }

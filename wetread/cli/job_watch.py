@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from db import overview, stats
+from db import stats, waiting
 from db.engine import Database
 from db.wake import Topic, Waiter
 from wetread.cli.output import ConfigOption, JsonOption, console, table
@@ -55,8 +55,8 @@ def _watch_table(database: Database, waiter: Waiter, stop: threading.Event, time
     with Live(console=console(), auto_refresh=False) as live:
         while not stop.is_set():
             with database.read() as connection:
-                rows, counts = stats.jobs(connection, limit=_ROWS), overview.queue(connection)
-            queued = sum(each["queued"] for each in counts)
+                rows, left = stats.jobs(connection, limit=_ROWS), waiting.queued(connection)
+            queued = sum(each.jobs for each in left)
             live.update(Group(table(rows, _COLUMNS), f"{queued} queued"), refresh=True)
             looks += 1
             if looks == times:

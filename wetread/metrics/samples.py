@@ -9,8 +9,9 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection
 
-from db import figures, gauges, holds, metering, migrate, processes
+from db import figures, gauges, holds, metering, migrate, processes, waiting
 from db.engine import now
+from db.jobs import ROUTINE, UNDECIDED, URGENT
 from db.processes import Seen
 from db.schema import JobState
 from scp.disk import MEGABYTE, free_bytes
@@ -21,6 +22,8 @@ from wetread.metrics.families import Gauge
 from wetread.origin import ConfigError
 from wetread.roles import ROLES
 from wetread.version import VERSION
+
+_PRIORITIES = ((URGENT, "urgent"), (UNDECIDED, "undecided"), (ROUTINE, "routine"))
 
 
 class Sample(NamedTuple):
@@ -52,14 +55,19 @@ def of_the_node(connection: Connection, settings: Settings) -> Iterator[Sample]:
 
 
 def _queue(connection: Connection) -> Iterator[Sample]:
-    for each in gauges.queues(connection):
-        yield Sample(f.QUEUED, (each.model, each.priority), each.jobs)
-        yield Sample(f.OLDEST, (each.model, each.priority), each.oldest)
+    queued = waiting.grouped(waiting.queued(connection), lambda e: (e.model, _named(e.priority)))
+    for labels, (jobs, oldest) in queued.items():
+        yield Sample(f.QUEUED, labels, jobs)
+        yield Sample(f.OLDEST, labels, oldest)
     for gauge, state in ((f.RUNNING, JobState.RUNNING), (f.DEAD, JobState.DEAD)):
         for model, count in gauges.jobs(connection, state).items():
             yield Sample(gauge, (model,), count)
     for held in holds.held(connection):
         yield Sample(f.PAUSED, (held.name,), 1)
+
+
+def _named(priority: int) -> str:
+    return next((name for least, name in _PRIORITIES if priority >= least), _PRIORITIES[-1][1])
 
 
 def _deliveries(connection: Connection, known: Sequence[str]) -> Iterator[Sample]:
