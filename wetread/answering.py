@@ -41,7 +41,6 @@ def answering(settings: Settings, database: Database) -> Iterator[None]:
         _log.warning("status.unanswered", error=where(error))
         yield
         return
-    made = (folder / local_socket.NAME).stat().st_ino
     thread = threading.Thread(target=server.serve_forever, name="status", daemon=True)
     thread.start()
     try:
@@ -49,7 +48,7 @@ def answering(settings: Settings, database: Database) -> Iterator[None]:
     finally:
         server.shutdown()
         server.server_close()
-        _remove(folder / local_socket.NAME, made)
+        _remove(folder / local_socket.NAME, server.inode)
 
 
 def _listening(folder: Path, settings: Settings, database: Database) -> _Server:
@@ -57,15 +56,16 @@ def _listening(folder: Path, settings: Settings, database: Database) -> _Server:
     (folder / new).unlink(missing_ok=True)  # of a process before us, which was killed meanwhile
     with local_socket.address(folder, new) as address:
         server = _Server(address, settings, database)
-    # One of a process before us is replaced at once; what connects to it finds it or ours.
+    server.inode = (folder / new).stat().st_ino
     (folder / new).chmod(0o600)
+    # One of a process before us is replaced at once; who connects meanwhile finds it or ours.
     (folder / new).rename(folder / local_socket.NAME)
     return server
 
 
-def _remove(socket: Path, made: int) -> None:
+def _remove(socket: Path, inode: int) -> None:
     with suppress(OSError):  # the data folder may be gone
-        if socket.stat().st_ino == made:  # else another process listens there now
+        if socket.stat().st_ino == inode:  # else another process listens there now
             socket.unlink()
 
 
@@ -74,7 +74,7 @@ class _Server(socketserver.ThreadingUnixStreamServer):
 
     def __init__(self, address: str, settings: Settings, database: Database) -> None:
         super().__init__(address, _Handler)
-        self.settings, self.database = settings, database
+        self.settings, self.database, self.inode = settings, database, 0
 
     def handle_error(self, _request: Any, _client: Any) -> None:
         error = sys.exc_info()[1]

@@ -130,6 +130,11 @@ class Settings(BaseSettings):
             names.append("web")
         return names
 
+    def database_file(self) -> Path | None:
+        """The file of a SQLite database; None for a server."""
+        url = self.database.url
+        return Path(url.removeprefix("sqlite:///")) if url.startswith("sqlite:///") else None
+
     def install_folder(self) -> Path:
         """Where 'wetread models install' puts packages."""
         return (*self.models.folders, self.node.data_dir / "models")[0]

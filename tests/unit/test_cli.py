@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from pydicom.uid import EnhancedSRStorage
 
-from db import dispatch, jobs, outbox, studies
+from db import dispatch, jobs, migrate, outbox, studies
 from db.engine import Database
 from db.jobs import ModelRef
 from db.outbox import StoredResult
@@ -130,7 +130,7 @@ def test_a_table_shows_reasons_as_they_are_on_one_line(
     assert lines[0].split()[:2] == ["id", "state"]
 
 
-def test_empty_lists(wetread: Wetread) -> None:
+def test_empty_lists(wetread: Wetread, database: Database) -> None:
     for kind in ("jobs", "studies"):
         assert wetread(kind, "list", "--json").json == []
         assert wetread(kind, "list").out == f"no {kind}\n"
@@ -220,7 +220,7 @@ def test_a_job_that_is_not_done_has_nothing_unchecked(wetread: Wetread, database
 
 
 @pytest.mark.parametrize("command", ["show", "retry", "cancel"])
-def test_an_unknown_job(wetread: Wetread, command: str) -> None:
+def test_an_unknown_job(wetread: Wetread, database: Database, command: str) -> None:
     done = wetread("jobs", command, 999, "--json")
     assert (done.code, done.out, done.err) == (4, "", "wetread: there is no job 999\n")
 
@@ -301,7 +301,7 @@ def test_every_command_refuses_wrong_settings_alike(wetread: Wetread, command: l
     ("url", "message"),
     [
         ("postgresql+psycopg://nobody:hunter2@127.0.0.1:{port}/x", "the database does not answer"),
-        ("sqlite:///taken/wetread.db", "taken: "),
+        ("sqlite:///taken/wetread.db", "there is no node here: no database "),
         ("sqlite:///{here}", "the database does not answer: unable to open database file"),
         ("sqlite:///garbage.db", "the database does not answer: file is not a database"),
     ],
@@ -317,6 +317,49 @@ def test_a_database_that_cannot_be_opened(
     assert (done.code, done.out) == (1, "")
     assert message in done.err
     assert "hunter2" not in done.err
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "status", "jobs list", "jobs show 1", "jobs retry 1", "jobs watch --times 1",
+        "studies list", "deliveries list", "commitments list", "models pause cxr-covid",
+        "models enable cxr-covid", "pause", "resume", "drain", "storage show", "storage purge",
+        "health work",
+    ],
+)  # fmt: skip
+def test_a_command_in_the_wrong_folder_makes_no_node(wetread: Wetread, command: str) -> None:
+    done = wetread(*command.split())
+    assert (done.code, done.out) == (1, "")
+    database = Path.cwd() / "wetread-data" / "wetread.db"
+    assert done.err == (
+        f"wetread: there is no node here: no database {database}; 'wetread up' makes it, or name "
+        "the settings of another node with -c or $WETREAD_CONFIG\n"
+    )
+    assert not list(Path.cwd().iterdir())
+
+
+def test_a_database_without_tables_is_left_alone(wetread: Wetread) -> None:
+    file = Path("wetread-data/wetread.db")
+    file.parent.mkdir()
+    file.touch()
+    done = wetread("status")
+    assert done.code == 1
+    assert done.err.startswith("wetread: the database is empty: 'wetread up' fills it, or name ")
+
+
+def test_a_command_does_not_upgrade_the_database_of_roles_that_run(
+    wetread: Wetread, tmp_path: Path
+) -> None:
+    older = Database(load().database.url)
+    migrate.upgrade(older, "0007")
+    for command in (["status"], ["jobs", "list"], ["users", "list"], ["pause"]):
+        done = wetread(*command)
+        assert (done.code, done.out) == (1, "")
+        assert done.err.startswith("wetread: the database has schema 0007, this version needs ")
+        assert "use the version that its roles run, or start them with this one" in done.err
+    with older.read() as connection:
+        assert migrate.revision(connection) == "0007"
 
 
 def test_a_database_of_a_newer_version_is_refused(wetread: Wetread, database: Database) -> None:
@@ -424,6 +467,7 @@ def test_a_dicomweb_destination_is_verified_and_sent_to(wetread: Wetread, tmp_pa
         sent = wetread("send", file, "--to", "web", "--json")
         assert (sent.code, sent.json[0]["status"]) == (0, "0000")
         assert server.files == [file.read_bytes()]
+        open_database(load())
         assert "web: ok" in wetread("status").out
     for command in (["echo", "web"], ["send", file, "--to", "web"]):
         away = wetread(*command)
@@ -571,6 +615,7 @@ def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.slow
 def test_a_process_of_its_own_says_the_same(tmp_path: Path) -> None:
+    assert run(tmp_path, "users", "list").returncode == 0  # it makes the database
     listed = run(tmp_path, "jobs", "list", "--json")
     assert (listed.returncode, listed.stdout, listed.stderr) == (0, "[]\n", "")
     unknown = run(tmp_path, "jobs", "show", "5")
@@ -592,7 +637,7 @@ def test_the_command_line_loads_only_what_a_command_needs(tmp_path: Path) -> Non
     for command, loaded in (
         (["--help"], []),
         (["--version"], []),
-        (["jobs", "list"], ["alembic", "pydantic", "sqlalchemy"]),  # it makes the database
+        (["users", "list"], ["alembic", "pydantic", "sqlalchemy"]),  # it makes the database
         (["status"], ["pydantic", "sqlalchemy"]),
     ):
         done = subprocess.run(

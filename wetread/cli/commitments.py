@@ -8,9 +8,9 @@ import typer
 
 from db import commitment, commitment_stats
 from db.schema import CommitmentState
+from wetread.cli.node_database import node_database
 from wetread.cli.output import ConfigOption, JsonOption, show_fields, show_json, show_table
 from wetread.config import load
-from wetread.roles import open_database
 
 app = typer.Typer(no_args_is_help=True, help="Storage commitment: list, show, retry.")
 
@@ -48,7 +48,7 @@ def list_commitments(
     ] = 1000,
 ) -> None:
     """List requests for storage commitment, newest first."""
-    database = open_database(load(config))
+    database = node_database(load(config))
     with database.read() as connection:
         rows = commitment_stats.listed(connection, state=state, limit=limit)
     if as_json:
@@ -62,7 +62,7 @@ def show_commitment(
     commitment_id: CommitmentId, config: ConfigOption = None, as_json: JsonOption = False
 ) -> None:
     """Show one request with its instances, and the failure reasons that were reported."""
-    database = open_database(load(config))
+    database = node_database(load(config))
     with database.read() as connection:
         row = commitment_stats.shown(connection, commitment_id)
     if as_json:
@@ -82,7 +82,7 @@ def retry_commitments(
     as_json: JsonOption = False,
 ) -> None:
     """Report dead requests once more; all of those named, or none."""
-    database = open_database(load(config))
+    database = node_database(load(config))
     with database.write() as connection:
         for commitment_id in commitment_ids:
             commitment.retry(connection, commitment_id)

@@ -10,6 +10,7 @@ import typer
 from db import delivery_stats, outbox
 from db.schema import DeliveryState
 from db.stats import PAGE
+from wetread.cli.node_database import node_database
 from wetread.cli.options import (
     BeforeOption,
     LimitOption,
@@ -21,7 +22,6 @@ from wetread.cli.options import (
 )
 from wetread.cli.output import ConfigOption, JsonOption, show_json, show_table
 from wetread.config import load
-from wetread.roles import open_database
 from wetread.trails import command_trail
 
 app = typer.Typer(no_args_is_help=True, help="Results on their way to destinations: list, retry.")
@@ -61,7 +61,7 @@ def list_deliveries(
     limit: LimitOption = PAGE,
 ) -> None:
     """List deliveries, newest first: each result on its way to each destination."""
-    with open_database(load(config)).read() as connection:
+    with node_database(load(config)).read() as connection:
         rows = delivery_stats.listed(
             connection,
             state=state,
@@ -104,7 +104,7 @@ def retry_deliveries(
     settings = load(config)
     if bool(delivery_ids) == (state is not None):
         raise typer.BadParameter("name either ids or --state")
-    database = open_database(settings)
+    database = node_database(settings)
     ids = delivery_ids or []
     if state is not None:
         with database.read() as connection:

@@ -29,13 +29,13 @@ def health(
     Exit code 0 if it does, 1 if it does not, or the database does not answer.
     """
     from db import processes
-    from db.engine import Database
+    from wetread.cli.node_database import node_database
     from wetread.roles import ROLES
 
     if role not in ROLES:
         raise typer.BadParameter(f"there is no role {role!r}: {', '.join(ROLES)}")
     host = socket.gethostname()
-    database = Database(load(config).database.url)
+    database = node_database(load(config))
     with closing(database), database.read() as connection:
         seen = processes.seen(connection)
     count = sum((each.role, each.host, each.silent) == (role, host, False) for each in seen)

@@ -12,10 +12,10 @@ from audit.trail import Trail
 from db import by_hand, stats
 from db.engine import Database
 from db.schema import JobState
+from wetread.cli.node_database import node_database
 from wetread.cli.options import SinceOption, YesOption, confirm, for_each
 from wetread.cli.output import ConfigOption, JsonOption, show_json
 from wetread.config import Settings, load
-from wetread.roles import open_database
 from wetread.trails import command_trail
 
 _OVER = (JobState.DONE, JobState.SKIPPED)
@@ -135,7 +135,7 @@ class _Action(NamedTuple):
 
 
 def _act(settings: Settings, chosen: _Chosen, action: _Action, *, as_json: bool, yes: bool) -> None:
-    database = open_database(settings)
+    database = node_database(settings)
     ids = chosen.find(database, action.verb, yes=yes)
     with command_trail(settings) as trail:
 

@@ -11,9 +11,10 @@ import typer
 from db import stats, waiting
 from db.engine import Database
 from db.wake import Topic, Waiter
+from wetread.cli.node_database import node_database
 from wetread.cli.output import ConfigOption, JsonOption, console, table
 from wetread.config import load
-from wetread.roles import open_database, stop_on_signals
+from wetread.roles import stop_on_signals
 
 _COLUMNS = ("id", "state", "priority", "model", "study_uid", "attempts", "undelivered", "reason")
 _LOOK_SECONDS = 1.0
@@ -37,7 +38,7 @@ def watch(
 
     With --json each line is an object with the keys of 'wetread jobs list'.
     """
-    database = open_database(load(config))
+    database = node_database(load(config))
     stop = threading.Event()
     stop_on_signals(stop)
     with Waiter(database, Topic.JOBS) as waiter:

@@ -11,6 +11,7 @@ from db import stats
 from db.schema import DeliveryState, JobState
 from db.timeline import timeline
 from wetread.cli import job_actions, job_watch
+from wetread.cli.node_database import node_database
 from wetread.cli.options import (
     PHI_COLUMNS,
     BeforeOption,
@@ -22,7 +23,6 @@ from wetread.cli.options import (
 )
 from wetread.cli.output import ConfigOption, JsonOption, show_fields, show_json, show_table
 from wetread.config import load
-from wetread.roles import open_database
 from wetread.trails import command_trail
 
 app = typer.Typer(no_args_is_help=True, help="The queue: list, show, watch, urgent, retry, cancel.")
@@ -80,7 +80,7 @@ def list_jobs(
 ) -> None:
     """List jobs, newest first; a study that no model could read says why."""
     settings = load(config)
-    with open_database(settings).read() as connection:
+    with node_database(settings).read() as connection:
         rows = stats.jobs(
             connection,
             state=state,
@@ -115,7 +115,7 @@ def show_job(
 ) -> None:
     """Show one job: what was said, its study's way, its inputs, results and deliveries."""
     settings = load(config)
-    with open_database(settings).read() as connection:
+    with node_database(settings).read() as connection:
         row = stats.job(connection, job_id)
         row["timeline"] = [
             step

@@ -12,9 +12,9 @@ from db import disabled, holds, overview
 from db.errors import IllegalMove, NotFound
 from db.schema import EVERYTHING
 from wetread.cli import model_actions
+from wetread.cli.node_database import node_database
 from wetread.cli.output import ConfigOption, Exit, JsonOption, show_json, show_table
 from wetread.config import Settings, load
-from wetread.roles import open_database
 from wetread.trails import command_trail
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def pause(
 def pause_quietly(settings: Settings, name: str | None, reason: str | None) -> list[dict[str, Any]]:
     """Pause a model, or all; what is paused then."""
     what = _known(settings, name)
-    database = open_database(settings)
+    database = node_database(settings)
     with command_trail(settings) as trail:
         with database.write() as connection:
             changed = holds.pause(connection, what, reason)
@@ -123,7 +123,7 @@ def resume(
     """Go on with the jobs of a model, or end a pause of all models."""
     settings = load(config)
     what = name or EVERYTHING
-    database = open_database(settings)
+    database = node_database(settings)
     with command_trail(settings) as trail:
         with database.write() as connection:
             if disabled.is_disabled(connection, what):
@@ -148,7 +148,7 @@ def disable(
     """
     settings = load(config)
     _known(settings, name)
-    database = open_database(settings)
+    database = node_database(settings)
     with command_trail(settings) as trail:
         with database.write() as connection:
             changed = disabled.disable(connection, name, reason)
@@ -165,7 +165,7 @@ def enable(name: OneModel, config: ConfigOption = None, as_json: JsonOption = Fa
     A study that came meanwhile is read after 'wetread studies route UID'.
     """
     settings = load(config)
-    database = open_database(settings)
+    database = node_database(settings)
     with command_trail(settings) as trail:
         with database.write() as connection:
             if not disabled.enable(connection, name):

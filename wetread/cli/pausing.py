@@ -56,12 +56,13 @@ def drain(
     this the roles can be stopped, and 'wetread resume' goes on.
     """
     from db import overview
+    from wetread.cli.node_database import node_database
     from wetread.config import load
-    from wetread.roles import open_database, stop_on_signals
+    from wetread.roles import stop_on_signals
 
     settings = load(config)
     models.pause_quietly(settings, None, reason)
-    database, stop = open_database(settings), threading.Event()
+    database, stop = node_database(settings), threading.Event()
     stop_on_signals(stop)
     started = time.monotonic()
     with _progress() as show:

@@ -32,12 +32,12 @@ def status(
 
     Of very many instances the counts are those that a running role took within two minutes.
     """
+    from wetread.cli.node_database import node_database
     from wetread.condition import condition
     from wetread.config import load
-    from wetread.roles import open_database
 
     settings = load(config)
-    with open_database(settings).read() as connection:
+    with node_database(settings).read() as connection:
         found = condition(settings, connection)
     sys.stdout.write(screen.text(found, as_json=as_json, coloured=screen.coloured()))
     if check and found["alarms"]:

@@ -14,6 +14,7 @@ from db.engine import Database
 from db.retention import Rule
 from scp.disk import MEGABYTE, free_bytes
 from wetread import log
+from wetread.cli.node_database import node_database
 from wetread.cli.output import ConfigOption, Exit, JsonOption, show_json, show_table
 from wetread.config import Settings, load
 from wetread.roles import open_database, open_retention
@@ -31,7 +32,7 @@ _FOUND = ("kind", "path", "study_uid", "sop_instance_uid", "done")
 def show_storage(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Show what lies in the data folder, and what would be removed now."""
     settings = load(config)
-    database, archive = open_database(settings), Archive(settings.node.data_dir)
+    database, archive = node_database(settings), Archive(settings.node.data_dir)
     with database.read() as connection:
         shown = overview.kept(connection)
     shown |= {name: _usage(archive, folder) for name, folder in _FOLDERS.items()}
@@ -58,7 +59,7 @@ def purge_storage(
 ) -> None:
     """Remove now what the settings do not want kept."""
     settings = load(config)
-    database = open_database(settings)
+    database = node_database(settings)
     rows = _would_go(settings, database) if dry_run else _purge(settings, database)
     if as_json:
         show_json(rows)
@@ -80,6 +81,7 @@ def verify_storage(
 
     settings = load(config)
     log.configure(settings.log, "cli", lasting=False)
+    # As a role does: after a restore it runs before the roles.
     database, archive = open_database(settings), Archive(settings.node.data_dir)
     adopt = partial(adoptable, archive)
     quiet = settings.study.quiet_seconds["default"]

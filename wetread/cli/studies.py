@@ -10,6 +10,7 @@ from db import by_hand, stats
 from db.stats import StudyState
 from db.timeline import timeline
 from wetread.cli.jobs import STEP_COLUMNS
+from wetread.cli.node_database import node_database
 from wetread.cli.options import (
     PHI_COLUMNS,
     LimitOption,
@@ -20,7 +21,6 @@ from wetread.cli.options import (
 )
 from wetread.cli.output import ConfigOption, JsonOption, show_fields, show_json, show_table
 from wetread.config import load
-from wetread.roles import open_database
 from wetread.trails import command_trail
 
 app = typer.Typer(no_args_is_help=True, help="The studies received: list, show, route.")
@@ -67,7 +67,7 @@ def list_studies(
 ) -> None:
     """List studies, latest first: waiting for more images, due, routed to the models, or purged."""
     settings = load(config)
-    with open_database(settings).read() as connection:
+    with node_database(settings).read() as connection:
         rows = stats.studies(
             connection,
             state=state,
@@ -97,7 +97,7 @@ def show_study(
 ) -> None:
     """Show one study: its jobs, and its way from the first image to what was committed."""
     settings = load(config)
-    with open_database(settings).read() as connection:
+    with node_database(settings).read() as connection:
         row = stats.study(connection, study_uid)
         row["timeline"] = timeline(connection, study_uid)
         if phi:
@@ -125,7 +125,7 @@ def route_study(
     What a model has read it does not read again: 'wetread jobs retry' is for a job.
     """
     settings = load(config)
-    database = open_database(settings)
+    database = node_database(settings)
     with command_trail(settings) as trail:
         with database.write() as connection:
             by_hand.route_again(connection, study_uid)

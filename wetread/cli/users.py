@@ -12,9 +12,9 @@ from sqlalchemy import Connection
 from db import accounts
 from db.accounts import NO_PASSWORD, Role
 from db.stats import iso
+from wetread.cli.node_database import node_database
 from wetread.cli.output import ConfigOption, Exit, JsonOption, show_json, show_table
 from wetread.config import load
-from wetread.roles import open_database
 from wetread.trails import command_trail
 
 app = typer.Typer(
@@ -67,7 +67,7 @@ def list_users(config: ConfigOption = None, as_json: JsonOption = False) -> None
 
     Example: wetread users list --json
     """
-    with open_database(load(config)).read() as connection:
+    with node_database(load(config), make=True).read() as connection:
         rows = [
             {
                 "name": each.name,
@@ -119,7 +119,7 @@ def _change(
     config: ConfigOption, name: str, what: str, change: Callable[[Connection], None]
 ) -> None:
     settings = load(config)
-    database = open_database(settings)
+    database = node_database(settings, make=True)
     with command_trail(settings) as trail:
         with database.write() as connection:
             change(connection)

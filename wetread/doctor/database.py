@@ -21,7 +21,7 @@ _SKEW_SECONDS, _FAR_SECONDS = 1.0, 60.0
 
 def reachable(surroundings: Surroundings) -> Iterator[Finding]:
     """Open it and ask it something."""
-    file = surroundings.database_file
+    file = surroundings.settings.database_file()
     if file is not None and not file.is_file():
         yield failed(
             "database", f"{file}: there is none yet", "start the node once: 'wetread up' makes it"
@@ -89,7 +89,7 @@ def clock(surroundings: Surroundings) -> Iterator[Finding]:
         offset = (before + time.time()) / 2 - moment
         newest = connection.execute(select(func.max(Instance.received_at))).scalar_one()
         running = [each for each in processes.seen(connection) if not each.silent]
-    if surroundings.database_file is None:
+    if surroundings.settings.database_file() is None:
         yield _skew("this host", offset)
     if newest is not None and newest > moment + _SKEW_SECONDS:
         yield failed(

@@ -71,7 +71,7 @@ def _kind(surroundings: Surroundings) -> Finding:
     kind = file_system(folder, Path("/proc/self/mountinfo").read_text("utf-8"))
     if kind in _NETWORK:
         risk = "an fsync may mean little there"
-        if surroundings.database_file is not None:
+        if surroundings.settings.database_file() is not None:
             risk = "SQLite may lose what it wrote there"
         return warning(
             "file system",

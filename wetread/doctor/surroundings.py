@@ -34,12 +34,6 @@ class Surroundings:
     devices: Path = Path("/dev")
     patience_seconds: float = 120.0
 
-    @property
-    def database_file(self) -> Path | None:
-        """The file of a SQLite database; None for a server."""
-        url = self.settings.database.url
-        return Path(url.removeprefix("sqlite:///")) if url.startswith("sqlite:///") else None
-
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """Open a transaction that only reads, and never makes or upgrades anything."""
