@@ -222,7 +222,13 @@ def _failed(facts: Facts) -> Iterator[Alarm]:
 
 def _certificates(facts: Facts) -> Iterator[Alarm]:
     for each in facts["certificates"]:
-        if each["days_left"] < 0:
+        if each["trouble"]:
+            yield Alarm(
+                name="certificate-unreadable",
+                text=each["trouble"],
+                remedy="put a certificate there, and let the node's user read it",
+            )
+        elif each["days_left"] < 0:
             yield Alarm(
                 name="certificate-expired",
                 text=f"{each['file']} EXPIRED on {each['not_after'][:10]}",

@@ -9,7 +9,7 @@ import stat
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import structlog
@@ -111,16 +111,20 @@ def all_files(settings: Settings) -> list[TlsFiles]:
     return list(by_use(settings).values())
 
 
-def ends(files: Iterable[TlsFiles]) -> dict[str, datetime]:
-    """When the first certificate in each file runs out.
+def names(files: Iterable[TlsFiles]) -> list[str]:
+    """The files with certificates among them."""
+    return sorted({name for each in files for name in (each.certificate, each.ca) if name})
+
+
+def end(file: str) -> datetime:
+    """When the first certificate in a file runs out.
 
     Raises
     ------
     ConfigError
-        A file cannot be read or holds no certificate.
+        The file cannot be read or holds no certificate.
     """
-    names = {name for each in files for name in (each.certificate, each.ca) if name}
-    return {name: min(each.not_after for each in _certificates(name)) for name in sorted(names)}
+    return min(each.not_after for each in _certificates(file))
 
 
 def leaf(file: str) -> bytes:
@@ -135,11 +139,6 @@ def leaf(file: str) -> bytes:
     if found is None:
         raise ConfigError(f"{file}: holds no certificate in PEM form")
     return ssl.PEM_cert_to_DER_cert(found[0])
-
-
-def expiring(files: Iterable[TlsFiles], now: datetime) -> dict[str, datetime]:
-    """Files with a certificate that runs out within 30 days or has run out, and when."""
-    return {name: end for name, end in ends(files).items() if end < now + timedelta(WARN_DAYS)}
 
 
 def watch(files: Iterable[TlsFiles], stop: threading.Event) -> None:
@@ -158,17 +157,17 @@ def _watch(files: list[TlsFiles], stop: threading.Event) -> None:
 
 def warn(files: Iterable[TlsFiles], now: datetime) -> None:
     """Log what runs out within 30 days, and as an error what has run out."""
-    try:
-        ends = expiring(files, now)
-    except ConfigError as error:
-        _log.warning("certificate.unreadable", error=str(error))
-        return
-    for name, end in ends.items():
-        days = (end - now).days
+    for name in names(files):
+        try:
+            last = end(name)
+        except ConfigError as error:
+            _log.warning("certificate.unreadable", error=str(error))
+            continue
+        days = (last - now).days
         if days < 0:
-            _log.error("certificate.expired", file=name, not_after=end.isoformat())
-        else:
-            _log.warning("certificate.expires", file=name, not_after=end.isoformat(), days=days)
+            _log.error("certificate.expired", file=name, not_after=last.isoformat())
+        elif days < WARN_DAYS:
+            _log.warning("certificate.expires", file=name, not_after=last.isoformat(), days=days)
 
 
 def _check_key(file: str) -> None:

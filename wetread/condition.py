@@ -17,6 +17,7 @@ from scp.disk import MEGABYTE, free_bytes
 from wetread import certificates
 from wetread.alarms import alarms
 from wetread.config import Settings
+from wetread.origin import ConfigError
 from wetread.presence import TOTALS
 from wetread.version import VERSION
 
@@ -132,9 +133,13 @@ def _disk(settings: Settings, stored: dict[str, Any]) -> dict[str, Any]:
 
 
 def _certificates(settings: Settings) -> list[dict[str, Any]]:
-    found = certificates.ends(certificates.all_files(settings))
-    now = datetime.now(UTC)
-    return [
-        {"file": file, "not_after": end.isoformat(), "days_left": (end - now).days}
-        for file, end in found.items()
-    ]
+    return [_certificate(each) for each in certificates.names(certificates.all_files(settings))]
+
+
+def _certificate(file: str) -> dict[str, Any]:
+    try:
+        end = certificates.end(file)
+    except ConfigError as error:  # which is no reason to tell nothing else
+        return {"file": file, "not_after": None, "days_left": None, "trouble": str(error)}
+    days_left = (end - datetime.now(UTC)).days
+    return {"file": file, "not_after": end.isoformat(), "days_left": days_left, "trouble": None}

@@ -123,6 +123,8 @@ def _latency_line(latency: dict[str, dict[str, Any]]) -> str:
 def _certificate_line(certificate: dict[str, Any]) -> str:
     from wetread.certificates import WARN_DAYS
 
+    if certificate["trouble"]:
+        return str(certificate["trouble"])
     days = certificate["days_left"]
     if days < 0:
         return f"{certificate['file']}: EXPIRED on {certificate['not_after'][:10]}"

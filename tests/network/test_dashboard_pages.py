@@ -288,6 +288,22 @@ def test_secrets_of_the_settings_are_not_shown(sqlite_database: Database, tmp_pa
     assert "postgresql+psycopg://node@db.example/wetread" in page
 
 
+def test_a_certificate_that_cannot_be_read_hides_no_page(
+    sqlite_database: Database, tmp_path: Path
+) -> None:
+    section = (
+        '[[destination]]\nname = "pacs"\nae_title = "PACS"\nhost = "h"\nport = 104\n'
+        'tls = true\nca = "ca.pem"\n'
+    )
+    with running(tmp_path, sqlite_database, section) as dashboard:
+        visitor = dashboard.visitor(VIEWER)
+        for path in ("/", "/system"):
+            answer = visitor.get(path)
+            assert answer.status_code == 200
+            assert "ca.pem: cannot be read: No such file or directory" in answer.text
+        assert '<span class="state bad">unreadable</span>' in answer.text
+
+
 def test_an_open_page_is_told_of_what_changes(light: Dashboard) -> None:
     visitor, told = light.visitor(VIEWER), threading.Event()
     stream = visitor.session.get(light.url + "/events", stream=True, timeout=20)

@@ -41,7 +41,9 @@ WELL: dict[str, Any] = {
     "failed": {"jobs": 0, "deliveries": 0},
     "disk": {"state": "ok", "free_bytes": 10**10, "mark_bytes": 10**9},
     "destinations": [place()],
-    "certificates": [{"file": "a.pem", "not_after": "2027-03-01", "days_left": 90}],
+    "certificates": [
+        {"file": "a.pem", "not_after": "2027-03-01", "days_left": 90, "trouble": None}
+    ],
 }
 LATER = "2026-03-01T05:00:00+00:00"
 GONE = process("work", silent=True, pid=6)
@@ -72,6 +74,8 @@ CASES: list[tuple[dict[str, Any], list[str]]] = [
         ({"failed": {"jobs": 0, "deliveries": 1}}, ["deliveries-failed"]),
         ({"certificates": [WELL["certificates"][0] | {"days_left": 29}]}, ["certificate-expires"]),
         ({"certificates": [WELL["certificates"][0] | {"days_left": -1}]}, ["certificate-expired"]),
+        ({"certificates": [{"file": "a.pem", "trouble": "a.pem: cannot be read"}]},
+         ["certificate-unreadable"]),
         ({"models": [CHEST | {"provider": "CPUExecutionProvider", "workers": 1}]},
          ["cpu-fallback"]),
         ({"processes": [*WELL["processes"], process("web", events={"audit.lost": 2})]},

@@ -167,10 +167,15 @@ def test_it_is_told_at_start_and_again_each_day(
     assert len(logged) >= 3
 
 
-def test_a_file_that_went_away_is_warned_of(logged: list[Any], tmp_path: Path) -> None:
-    certificates.warn([TlsFiles(ca=str(tmp_path / "none.pem"))], datetime.now(UTC))
-    assert logged[0]["event"] == "certificate.unreadable"
-    assert "none.pem" in logged[0]["error"]
+def test_a_file_that_went_away_is_warned_of(
+    authority: Authority, logged: list[Any], tmp_path: Path
+) -> None:
+    soon = authority.issue("soon", days=3)
+    certificates.warn([files(soon, ca=str(tmp_path / "none.pem"))], datetime.now(UTC))
+    by_event = {each["event"]: each for each in logged}
+    assert set(by_event) == {"certificate.unreadable", "certificate.expires"}
+    assert "none.pem" in by_event["certificate.unreadable"]["error"]
+    assert by_event["certificate.expires"]["file"] == soon.certificate
 
 
 @pytest.mark.parametrize("days", [1, 400, 12_000, 40_000])

@@ -110,6 +110,21 @@ def test_when_certificates_run_out(
     assert f"{pair.certificate}: {said}{shown['not_after'][:10]}" in line
 
 
+def test_a_certificate_that_cannot_be_read_is_an_alarm(
+    wetread: Wetread, database: Database, tmp_path: Path
+) -> None:
+    place = 'name = "a"\nae_title = "PACS"\nhost = "h"\nport = 104\ntls = true\nca = "ca.pem"\n'
+    Path("wetread.toml").write_text(f"[[destination]]\n{place}", "utf-8")
+    shown = as_json(wetread, "status")
+    (certificate,) = shown["certificates"]
+    trouble = f"{tmp_path / 'ca.pem'}: cannot be read: No such file or directory"
+    assert certificate == {
+        "file": str(tmp_path / "ca.pem"), "not_after": None, "days_left": None, "trouble": trouble,
+    }  # fmt: skip
+    assert "certificate-unreadable" in [each["name"] for each in shown["alarms"]]
+    assert f"certificate  {trouble}" in wetread("status")[1].splitlines()
+
+
 def test_an_empty_node(
     wetread: Wetread, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

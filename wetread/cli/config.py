@@ -77,8 +77,10 @@ def _judge(settings: Settings) -> None:
         certificates.check(files)
         if certificates.exposed(files):
             _warn(f"{files.key}: every user of this machine may read this private key")
-    for file, end in certificates.expiring(judged, datetime.now(UTC)).items():
-        _warn(f"{file}: expires on {end:%Y-%m-%d}")
+    for file in certificates.names(judged):
+        end = certificates.end(file)
+        if (end - datetime.now(UTC)).days < certificates.WARN_DAYS:
+            _warn(f"{file}: expires on {end:%Y-%m-%d}")
     for destination in settings.destination:
         _judge_secret(destination)
     for name in _clear_passcodes(settings):

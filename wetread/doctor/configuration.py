@@ -71,7 +71,7 @@ def _tls_files(read: Settings) -> Iterator[tuple[str, TlsFiles]]:
 def _judged(name: str, given: TlsFiles) -> Iterator[Finding]:
     try:
         certificates.check(given)
-        ends = certificates.ends([given])
+        ends = {file: certificates.end(file) for file in certificates.names([given])}
     except ConfigError as error:
         yield failed(
             name,

@@ -121,7 +121,7 @@ def _certificates(settings: Settings) -> Iterator[Sample]:
             if not path:
                 continue
             try:
-                (end,) = certificates.ends([certificates.TlsFiles(certificate=path)]).values()
+                end = certificates.end(path)
             except ConfigError:
                 continue  # it cannot be read, as 'wetread doctor' says
             yield Sample(f.CERTIFICATE, (of, kind), end.timestamp())
