@@ -12,7 +12,7 @@ from typing import Any
 
 from db.jobs import URGENT
 from wetread.certificates import WARN_DAYS
-from wetread.words import shown_size, shown_span
+from wetread.words import shown_moment, shown_size, shown_span
 
 Facts = Mapping[str, Any]
 
@@ -181,8 +181,8 @@ def _destinations(facts: Facts) -> Iterator[Alarm]:
         if each["state"] == "away":
             yield Alarm(
                 name="destination-away",
-                text=f"{each['name']} is AWAY since {each['away_since']} ({each['reason']}); "
-                f"{each['waiting']} results wait",
+                text=f"{each['name']} is AWAY since {shown_moment(each['away_since'])} "
+                f"({each['reason']}); {each['waiting']} results wait",
                 remedy=f"see whether it runs: wetread echo {each['name']}; results go by "
                 "themselves when it is back",
             )

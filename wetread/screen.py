@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from wetread.words import as_json_text
+from wetread.words import as_json_text, shown_moment, shown_size, shown_span, shown_text
 
 _LABEL_WIDTH = 12
 _ALARM, _PLAIN = "\x1b[1;31m", "\x1b[0m"
@@ -44,14 +44,10 @@ def _lines(found: dict[str, Any], *, coloured: bool) -> Iterator[str]:
 
 
 def _line(label: str, said: str) -> str:
-    # What a destination gave as its reason may hold what moves a terminal's cursor.
-    shown = "".join(each if each.isprintable() else "?" for each in said)
-    return f"{label:<{_LABEL_WIDTH}} {shown}"
+    return f"{label:<{_LABEL_WIDTH}} {shown_text(said)}"
 
 
 def _labels(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    from wetread.words import shown_size
-
     disk = found["disk"]
     yield from _labelled("roles", map(_process_line, found["processes"]))
     yield from _labelled("model", map(_model_line, found["models"]))
@@ -79,7 +75,8 @@ def _labelled(label: str, lines: Iterable[str]) -> Iterator[tuple[str, str]]:
 def _process_line(process: dict[str, Any]) -> str:
     state = "SILENT since" if process["silent"] else "runs since"
     since = process["seen_at"] if process["silent"] else process["started_at"]
-    return f"{process['role']} {state} {since[:19]} on {process['host']}, {process['version']}"
+    moment = shown_moment(since)
+    return f"{process['role']} {state} {moment} on {process['host']}, {process['version']}"
 
 
 def _model_line(model: dict[str, Any]) -> str:
@@ -89,8 +86,6 @@ def _model_line(model: dict[str, Any]) -> str:
 
 
 def _queue_line(found: dict[str, Any]) -> str:
-    from wetread.words import shown_span
-
     parts = [
         f"{each['queued']} of priority {each['priority']}, oldest "
         f"{shown_span(each['oldest_seconds'])}"
@@ -110,8 +105,6 @@ def _hour_line(passed: dict[str, int]) -> str:
 
 
 def _latency_line(latency: dict[str, dict[str, Any]]) -> str:
-    from wetread.words import shown_span
-
     parts = [
         f"{stage} {shown_span(each['median'])} (95 %: {shown_span(each['p95'])})"
         for stage, each in latency.items()
@@ -136,13 +129,15 @@ def _paused_line(pause: dict[str, Any]) -> str:
     from db.schema import EVERYTHING
 
     name = "all models" if pause["name"] == EVERYTHING else pause["name"]
-    return f"{name} since {pause['since']}" + (f" ({pause['reason']})" if pause["reason"] else "")
+    return f"{name} since {shown_moment(pause['since'])}" + (
+        f" ({pause['reason']})" if pause["reason"] else ""
+    )
 
 
 def _destination_line(place: dict[str, Any]) -> str:
     line = f"{place['name']}: "
     if place["state"] == "away":
-        line += f"AWAY since {place['away_since']} ({place['reason']})"
+        line += f"AWAY since {shown_moment(place['away_since'])} ({place['reason']})"
     elif place["state"] == "unknown":
         line += "NOT IN THE SETTINGS, so nobody takes what waits for it"
     else:
@@ -158,8 +153,6 @@ def _destination_line(place: dict[str, Any]) -> str:
 
 
 def _disk_line(disk: dict[str, Any]) -> str:
-    from wetread.words import shown_size
-
     free, mark = shown_size(disk["free_bytes"]), shown_size(disk["mark_bytes"])
     if disk["state"] == "off":
         return f"{free} free; images are taken until it is full"

@@ -1,4 +1,4 @@
-"""Numbers as people read them, and values as JSON."""
+"""Numbers, times and texts as people read them, and values as JSON."""
 
 from __future__ import annotations
 
@@ -22,6 +22,18 @@ def shown_span(seconds: float) -> str:
         if seconds >= 2 * unit:
             return f"{seconds / unit:.0f} {name}"
     return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+
+
+def shown_moment(stamp: str) -> str:
+    """A time by ISO 8601, to the second, on the clock of this host's time zone."""
+    from datetime import datetime  # here: see wetread.cli.quick
+
+    return f"{datetime.fromisoformat(stamp).astimezone():%Y-%m-%d %H:%M:%S}"
+
+
+def shown_text(said: str) -> str:
+    """A text on one line, without what would move a terminal's cursor: a peer may have sent it."""
+    return "".join(each if each.isprintable() else "?" for each in said)
 
 
 def as_json_text(value: object) -> str:

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,7 @@ from wetread.roles import open_database
 
 RETRY = RetryPolicy(attempts=1, first_seconds=0, longest_seconds=0)
 MODEL, OTHER = ModelRef("tiny", "1.0"), ModelRef("other", "1.0")
+HOSTILE = "Doe\x1b]0;title\x07\x1b[2J^Ann"
 ANN = Person(patient_name="Doe^Ann", patient_id="P-17", accession_number="A1")
 
 
@@ -114,6 +116,31 @@ def test_whose_study_it_is_is_shown_when_asked_for_and_told(
         assert (row["patient_name"], row["patient_id"]) == ("Doe^Ann", "P-17")
         assert row["accession_number"] == "A1"
     assert told() == ["patient identity shown"] * 4
+
+
+def test_a_name_moves_no_cursor(wetread: CommandLine, database: Database) -> None:
+    study = add_study(database)
+    with database.write() as connection:
+        connection.execute(text("update identity set patient_name = :name"), {"name": HOSTILE})
+    for command in (["studies", "list"], ["studies", "show", study], ["jobs", "show", "1"]):
+        out = wetread(*command, "--phi").out
+        assert "Doe?]0;title??[2J^Ann" in out
+        assert "\x1b" not in out
+    assert wetread("studies", "list", "--phi", "--json").json[0]["patient_name"] == HOSTILE
+
+
+def test_times_in_lists_are_on_the_clock_of_this_host(
+    wetread: CommandLine, database: Database
+) -> None:
+    study = add_done(database)
+    with database.write() as connection:
+        connection.execute(text("update job set created_at = 0.25, finished_at = 90"))
+    shown = [f"{datetime.fromtimestamp(each):%Y-%m-%d %H:%M:%S}" for each in (0, 90)]  # noqa: DTZ006
+    listed = wetread("jobs", "list").out.splitlines()[1]
+    assert all(each in listed for each in shown)
+    assert shown[1] in wetread("studies", "show", study).out
+    (row,) = wetread("jobs", "list", "--json").json
+    assert row["created_at"] == "1970-01-01T00:00:00.250+00:00"
 
 
 def test_identity_that_cannot_be_audited_is_not_shown(

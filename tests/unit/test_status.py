@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -28,6 +29,7 @@ from wetread.config import load
 from wetread.presence import TOTALS
 from wetread.roles import open_database
 from wetread.version import VERSION
+from wetread.words import shown_moment
 
 RETRY = RetryPolicy(attempts=1, first_seconds=0, longest_seconds=0)
 
@@ -177,6 +179,14 @@ def test_a_node_at_work(
     assert "ALARM" not in out
     assert "chest 1 on CPU in 2 workers" in out
     assert "receive runs since" in out
+
+
+def test_times_are_on_the_clock_of_this_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        assert shown_moment("2026-03-01T20:00:30.25+00:00") == "2026-03-02 05:00:30"
+    time.tzset()
 
 
 def test_totals_of_many_are_those_that_a_role_counted_a_moment_ago(

@@ -15,6 +15,7 @@ from wetread.cli.node_database import node_database
 from wetread.cli.output import ConfigOption, JsonOption, console, table
 from wetread.config import load
 from wetread.roles import stop_on_signals
+from wetread.words import shown_text
 
 _COLUMNS = ("id", "state", "priority", "model", "study_uid", "attempts", "undelivered", "reason")
 _LOOK_SECONDS = 1.0
@@ -89,4 +90,4 @@ def _watch_lines(
 
 def _line(row: dict[str, Any]) -> str:
     reason = f": {row['reason']}" if row["reason"] else ""
-    return f"job {row['id']} {row['model']} {row['state']}{reason}"
+    return shown_text(f"job {row['id']} {row['model']} {row['state']}{reason}")

@@ -11,6 +11,7 @@ import typer
 from wetread.cli.options import SinceOption
 from wetread.cli.output import ConfigOption, Exit, JsonOption
 from wetread.log_reading import LEVELS
+from wetread.words import shown_text
 
 _SHOWN_FIRST = ("timestamp", "level", "role", "event")
 _EPILOG = (
@@ -90,4 +91,4 @@ def _show(line: dict[str, Any], *, as_json: bool) -> None:
         return
     first = " ".join(f"{line.get(name, '-'):<8}" for name in _SHOWN_FIRST)
     rest = " ".join(f"{name}={value}" for name, value in line.items() if name not in _SHOWN_FIRST)
-    typer.echo(f"{first} {rest}")
+    typer.echo(shown_text(f"{first} {rest}"))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from wetread.words import as_json_text
+from wetread.words import as_json_text, shown_moment, shown_text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -30,6 +30,8 @@ class Exit(IntEnum):
     NOT_FOUND = 4
     """No such job or study."""
 
+
+_MOMENTS = ("at", "since")  # columns with times, besides those in _at
 
 ConfigOption = Annotated[
     Path | None,
@@ -62,7 +64,7 @@ def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> Table:
 
     made = Table(*(name.replace("_", " ") for name in columns), box=None, pad_edge=False)
     for row in rows:
-        made.add_row(*(_cell(row[name]) for name in columns))
+        made.add_row(*(_cell(name, row[name]) for name in columns))
     return made
 
 
@@ -70,7 +72,7 @@ def show_fields(row: Mapping[str, Any], columns: Sequence[str]) -> None:
     """Print one row as lines of name and value."""
     width = max(len(name) for name in columns)
     for name in columns:
-        typer.echo(f"{name.replace('_', ' '):<{width}}  {_cell(row[name])}")
+        typer.echo(f"{name.replace('_', ' '):<{width}}  {_cell(name, row[name])}")
 
 
 def console() -> Console:
@@ -82,9 +84,11 @@ def console() -> Console:
     return Console(**plain) if sys.stdout.isatty() else Console(width=300, **plain)
 
 
-def _cell(value: object) -> str:
+def _cell(name: str, value: object) -> str:
     if value is None:
         return "-"
+    if name in _MOMENTS or name.endswith("_at"):
+        return shown_moment(str(value))
     if isinstance(value, list):
-        return " ".join(str(each) for each in value) or "-"
-    return str(value)
+        value = " ".join(str(each) for each in value) or "-"
+    return shown_text(str(value))
