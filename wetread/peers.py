@@ -13,7 +13,6 @@ from delivery.tls import client_context
 from wetread import certificates
 from wetread.certificates import TlsFiles
 from wetread.config import Settings
-from wetread.listeners import listeners
 from wetread.origin import ConfigError
 from wetread.sections import Destination
 
@@ -22,9 +21,6 @@ if TYPE_CHECKING:
     from delivery.send import SendOutcome
 
 _ADDRESS = re.compile(r"(?P<title>[^@]{1,16})@(?P<host>[^:@]+|\[[0-9a-fA-F:]+\]):(?P<port>\d{1,5})")
-
-# Where one reaches what listens on every address.
-_LOCAL = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
 def web_peer(destination: Destination) -> WebPeer:
@@ -103,27 +99,6 @@ def parse_peer(settings: Settings, text: str) -> Peer | WebPeer:
         ae_title=match["title"],
         host=match["host"].strip("[]"),
         port=int(match["port"]),
-        calling_ae_title=settings.node.ae_title,
-    )
-
-
-def own_peer(settings: Settings) -> Peer:
-    """Our own receiver, as a modality on this machine reaches it.
-
-    Raises
-    ------
-    ConfigError
-        It takes TLS only, for which one must know the certificates of the other side.
-    """
-    plain = [each.port for each in listeners(settings) if not each.secured]
-    if not plain:
-        raise ConfigError(
-            "this node takes TLS only: describe it as a [[destination]] with tls, and name that"
-        )
-    return Peer(
-        ae_title=settings.node.ae_title,
-        host=_LOCAL.get(settings.node.host, settings.node.host),
-        port=plain[0],
         calling_ae_title=settings.node.ae_title,
     )
 

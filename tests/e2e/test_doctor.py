@@ -97,7 +97,7 @@ def test_people_see_areas_findings_and_remedies(node: Node) -> None:
         "  WARN  peers: none is listed: everyone who calls WETREAD may send",
         "        -> list who may send as [[peer]]",
         "Network",
-        f"  ok    port {node.port}: answers C-ECHO from WETREAD-DOCTOR as WETREAD",
+        f"  ok    port {node.port}: answers C-ECHO from WETREAD-TEST as WETREAD",
         "2 ok, 1 warning",
     ]
 

@@ -9,6 +9,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,16 @@ import pytest
 from pydicom.uid import CTImageStorage, DigitalXRayImageStorageForPresentation
 from sqlalchemy import func, select
 
+from db.engine import Database
 from db.schema import Instance, Study
 from delivery.associate import Peer
 from delivery.dicomweb import WebPeer
+from tests.certificates import Authority
 from tests.delivering import Pacs
 from tests.receivable import ReceivingNode
 from tests.webserver import WebServer
 from tools.ports import free_port
+from wetread.config import load
 from wetread.simulate.mark import is_test_study
 from wetread.simulate.plan import Plan
 from wetread.simulate.run import Pace, simulate
@@ -181,8 +185,43 @@ def test_a_title_that_is_none_is_wrong_usage(tmp_path: Path) -> None:
     assert "1 to 16 ASCII characters" in " ".join(error.split())
 
 
-def test_a_node_that_takes_tls_only_says_how_it_is_reached(tmp_path: Path) -> None:
+def test_a_closed_node_is_called_as_a_peer_that_may(tmp_path: Path) -> None:
+    if not Authority.installed():
+        pytest.skip("openssl is not installed: apt-get install openssl")
+    pair = Authority(tmp_path / "ca").issue("wetread.clinic.example")
+    (tmp_path / "wetread.toml").write_text(
+        f"[node]\nhost = '127.0.0.1'\n[tls]\ncertificate = '{pair.certificate}'\n"
+        f"key = '{pair.key}'\nport = {free_port()}\n"
+        "[[peer]]\nname = 'far'\nae_title = 'FAR'\nnetworks = ['192.0.2.0/24']\n"
+        "[[peer]]\nname = 'ct1'\nae_title = 'CT1'\n",
+        "utf-8",
+    )
+    command = [sys.executable, "-m", "wetread", "receive"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE) as receiver:
+        assert receiver.stdout is not None
+        assert receiver.stdout.readline().strip() == b"ready"
+        try:
+            code, summary = ended(start(tmp_path, *small(0)[1:], "--studies", 1, "--json"))
+        finally:
+            receiver.terminate()
+    assert (code, summary["instances_stored"]) == (0, 1)
+    url = load(tmp_path / "wetread.toml").database.url
+    with closing(Database(url)) as database, database.read() as connection:
+        assert connection.execute(select(Instance.calling_ae)).scalar_one() == "CT1"
+
+
+def test_a_node_that_nobody_may_call_says_how_it_is_reached(tmp_path: Path) -> None:
+    (tmp_path / "wetread.toml").write_text(
+        "[[peer]]\nname = 'far'\nae_title = 'FAR'\nnetworks = ['192.0.2.0/24']\n", "utf-8"
+    )
+    code, error = ended(start(tmp_path))
+    assert code == 3
+    assert "no [[peer]] may call from this host" in error
+    assert "describe this node as a [[destination]]" in error
+
+
+def test_certificates_that_are_not_there_are_named(tmp_path: Path) -> None:
     (tmp_path / "wetread.toml").write_text("[tls]\ncertificate = 'c.pem'\nkey = 'k.pem'\n")
     code, error = ended(start(tmp_path))
     assert code == 3
-    assert "takes TLS only" in error
+    assert "c.pem: cannot be read: No such file or directory" in error

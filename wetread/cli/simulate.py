@@ -15,6 +15,7 @@ import typer
 
 from wetread.cli.output import ConfigOption, Exit, JsonOption, show_fields, show_json
 from wetread.config import Settings, load
+from wetread.origin import ConfigError
 from wetread.sections import checked_ae_title
 
 if TYPE_CHECKING:
@@ -103,7 +104,11 @@ def simulate(
         int, typer.Option(min=0, max=999_999, help="Patients and pictures; UIDs are always new.")
     ] = 0,
     calling: Annotated[
-        str, typer.Option(help="Calling AE title; else ours.", show_default=False)
+        str,
+        typer.Option(
+            help="Calling AE title; else ours, or to this node that of a peer.",
+            show_default=False,
+        ),
     ] = "",
     config: ConfigOption = None,
     as_json: JsonOption = False,
@@ -141,9 +146,9 @@ def simulate(
 
 def _peer(settings: Settings, target: str, calling: str) -> Peer | WebPeer:
     from delivery.associate import Peer
-    from wetread.peers import own_peer, parse_peer
+    from wetread.peers import parse_peer
 
-    peer = parse_peer(settings, target) if target else own_peer(settings)
+    peer = parse_peer(settings, target) if target else _own(settings)
     if not calling:
         return peer
     if not isinstance(peer, Peer):
@@ -152,6 +157,19 @@ def _peer(settings: Settings, target: str, calling: str) -> Peer | WebPeer:
         return replace(peer, calling_ae_title=checked_ae_title(calling))
     except ValueError as error:
         raise typer.BadParameter(f"--calling {error}") from error
+
+
+def _own(settings: Settings) -> Peer:
+    from wetread import certificates
+    from wetread.own_receiver import NOBODY, Closed, own_receiver
+
+    certificates.check(certificates.receiver_files(settings))
+    try:
+        return own_receiver(settings)
+    except Closed:
+        raise ConfigError(
+            f"{NOBODY}: describe this node as a [[destination]], and name that"
+        ) from None
 
 
 def _run(peer: Peer | WebPeer, plan: Plan, pace: Pace) -> dict[str, Any]:

@@ -14,9 +14,8 @@ from delivery.associate import NoAssociation
 from delivery.send import SendOutcome, send
 from wetread.doctor.finding import Finding, Verdict, failed, ok, skipped
 from wetread.doctor.following import Following
-from wetread.doctor.receiver import NOBODY, Closed, ourselves
 from wetread.doctor.surroundings import Surroundings
-from wetread.listeners import listeners
+from wetread.own_receiver import NOBODY, Closed, own_receiver
 
 if TYPE_CHECKING:
     from wetread.simulate.making import Made
@@ -26,7 +25,7 @@ def round_trip(surroundings: Surroundings) -> Iterator[Finding]:
     """Send a marked test study, and follow it."""
     settings = surroundings.settings
     try:
-        peer = ourselves(settings, listeners(settings)[-1])
+        peer = own_receiver(settings)
     except Closed:
         yield skipped("sent", NOBODY, "send a phantom, and follow it with 'wetread studies show'")
         return
