@@ -17,6 +17,7 @@ from scp.disk import MEGABYTE, free_bytes
 from wetread import certificates
 from wetread.alarms import alarms
 from wetread.config import Settings
+from wetread.gpu import GPU_KEYS, by_host
 from wetread.origin import ConfigError
 from wetread.presence import TOTALS
 from wetread.version import VERSION
@@ -41,6 +42,7 @@ def condition(settings: Settings, connection: Connection) -> dict[str, Any]:
         "expected": sorted(set(settings.roles())),
         "processes": [_process(each) for each in seen],
         "models": _models(seen),
+        "gpus": _gpus(seen),
         "queue": _queue(queued),
         "queued_models": _queued_models(queued),
         "due": overview.due(connection),
@@ -111,6 +113,16 @@ def _models(seen: Sequence[Seen]) -> list[dict[str, Any]]:
         {"name": name, "version": number, "provider": provider, "workers": count}
         for (name, number, provider), count in sorted(workers.items())
     ]
+
+
+def _gpus(seen: Sequence[Seen]) -> list[dict[str, Any]]:
+    """Those of every host with a worker; of one without a GPU, what is told of it is null."""
+    rows = []
+    for host, gpus in sorted(by_host([each for each in seen if not each.silent]).items()):
+        rows += [{"host": host, "number": number} | gpu for number, gpu in enumerate(gpus)]
+        if not gpus:
+            rows.append({"host": host, "number": None} | dict.fromkeys(GPU_KEYS))
+    return rows
 
 
 def _disk(settings: Settings, stored: dict[str, Any]) -> dict[str, Any]:

@@ -1,8 +1,13 @@
-"""The NVIDIA GPUs of this host."""
+"""The NVIDIA GPUs of this host, and of those whose processes tell of them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
+
+from db.processes import Seen
+
+GPU_KEYS = ("memory_used", "memory_total", "utilization")
 
 
 def gpus() -> list[dict[str, Any]]:
@@ -20,6 +25,11 @@ def gpus() -> list[dict[str, Any]]:
         return []  # one that fell off the bus; who needs it says so
     finally:
         pynvml.nvmlShutdown()
+
+
+def by_host(running: Sequence[Seen]) -> dict[str, list[dict[str, Any]]]:
+    """The GPUs of each host with a worker, whichever of its processes tells of them."""
+    return {each.host: each.details["gpus"] for each in running if "gpus" in each.details}
 
 
 def _told(nvml: Any, handle: Any) -> dict[str, Any]:

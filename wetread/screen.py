@@ -51,6 +51,7 @@ def _labels(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     disk = found["disk"]
     yield from _labelled("roles", map(_process_line, found["processes"]))
     yield from _labelled("model", map(_model_line, found["models"]))
+    yield from _labelled("gpu", map(_gpu_line, found["gpus"]))
     yield "queue", _queue_line(found)
     yield "last hour", _hour_line(found["last_hour"])
     yield "latency", _latency_line(found["latency"])
@@ -83,6 +84,14 @@ def _model_line(model: dict[str, Any]) -> str:
     workers = "1 worker" if model["workers"] == 1 else f"{model['workers']} workers"
     provider = model["provider"].removesuffix("ExecutionProvider")
     return f"{model['name']} {model['version']} on {provider} in {workers}"
+
+
+def _gpu_line(gpu: dict[str, Any]) -> str:
+    if gpu["number"] is None:
+        return f"none on {gpu['host']}"
+    used, total = shown_size(gpu["memory_used"]), shown_size(gpu["memory_total"])
+    busy = f"{100 * gpu['utilization']:.0f} % busy"
+    return f"{gpu['number']} on {gpu['host']}: {busy}, {used} of {total} in use"
 
 
 def _queue_line(found: dict[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator
 from io import BytesIO
@@ -12,14 +13,16 @@ import requests
 from PIL import Image
 from sqlalchemy import select
 
-from db import holds, identities, jobs, outbox, stats, studies
+from db import holds, identities, jobs, outbox, processes, stats, studies
 from db.engine import Database
 from db.identities import Person
 from db.jobs import ModelRef
+from db.processes import Running
 from db.schema import Instance, JobState
 from tests.dashboards import ADMIN, VIEWER, Dashboard, running
 from tests.dicomfiles import STUDY, as_file, colour, image
 from tests.worknode import TWICE, read_all
+from wetread.web.wording import NONE
 
 SCRIPT = "<script>alert(1)</script>"
 OTHER = "1.2.826.0.1.99"
@@ -302,6 +305,18 @@ def test_a_certificate_that_cannot_be_read_hides_no_page(
             assert answer.status_code == 200
             assert "ca.pem: cannot be read: No such file or directory" in answer.text
         assert '<span class="state bad">unreadable</span>' in answer.text
+
+
+def test_the_system_page_says_how_busy_gpus_are(light: Dashboard) -> None:
+    gpu = {"memory_used": 3 * 10**9, "memory_total": 80 * 10**9, "utilization": 0.414}
+    with light.database.write() as connection:
+        for host, gpus in (("ai-1", [gpu]), ("ai-2", [])):
+            worker = Running(owner=host, role="work", host=host, pid=1, version="1")
+            processes.beat(connection, worker, {"gpus": gpus})
+    page = light.visitor(VIEWER).get("/system").text
+    cells = [re.findall(r"<td[^>]*>([^<]*)</td>", row) for row in page.split("<tr>")]
+    assert ["ai-1", "0", "41.4 %", "3.0 GB of 80.0 GB"] in cells
+    assert ["ai-2", "none", NONE, NONE] in cells
 
 
 def test_an_open_page_is_told_of_what_changes(light: Dashboard) -> None:

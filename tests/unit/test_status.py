@@ -143,9 +143,9 @@ def test_an_empty_node(
         "hours_left": None,
     }
     assert set(shown) == {
-        "alarms", "version", "expected", "processes", "models", "queue", "queued_models", "due",
-        "failed", "last_hour", "latency", "disk", "jobs", "deliveries", "commitments", "paused",
-        "disabled", "destinations", "certificates",
+        "alarms", "version", "expected", "processes", "models", "gpus", "queue", "queued_models",
+        "due", "failed", "last_hour", "latency", "disk", "jobs", "deliveries", "commitments",
+        "paused", "disabled", "destinations", "certificates",
     }  # fmt: skip
     assert [each["name"] for each in shown["alarms"]] == ["nothing-runs"]
     assert shown["paused"] == shown["destinations"] == shown["certificates"] == []
@@ -187,6 +187,35 @@ def test_times_are_on_the_clock_of_this_host(monkeypatch: pytest.MonkeyPatch) ->
         time.tzset()
         assert shown_moment("2026-03-01T20:00:30.25+00:00") == "2026-03-02 05:00:30"
     time.tzset()
+
+
+def test_how_busy_the_gpus_are(wetread: Wetread, database: Database) -> None:
+    gpus = [
+        {"memory_used": 3 * 10**9, "memory_total": 80 * 10**9, "utilization": 0.414},
+        {"memory_used": 0, "memory_total": 80 * 10**9, "utilization": 0.0},
+    ]
+    with database.write() as connection:
+        for host, told in (("ai-2", []), ("ai-1", gpus)):
+            for number in (1, 2):  # of whom each tells the same
+                running = Running(
+                    owner=f"{host}-{number}", role="work", host=host, pid=number, version=VERSION
+                )
+                processes.beat(connection, running, {"gpus": told})
+    shown = as_json(wetread, "status")["gpus"]
+    assert shown == [
+        {"host": "ai-1", "number": 0} | gpus[0],
+        {"host": "ai-1", "number": 1} | gpus[1],
+        {
+            "host": "ai-2", "number": None,
+            "memory_used": None, "memory_total": None, "utilization": None,
+        },
+    ]  # fmt: skip
+    lines = [each for each in wetread("status")[1].splitlines() if each.startswith("gpu ")]
+    assert [each.split(maxsplit=1)[1] for each in lines] == [
+        "0 on ai-1: 41 % busy, 3.0 GB of 80.0 GB in use",
+        "1 on ai-1: 0 % busy, 0 bytes of 80.0 GB in use",
+        "none on ai-2",
+    ]
 
 
 def test_totals_of_many_are_those_that_a_role_counted_a_moment_ago(

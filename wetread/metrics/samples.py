@@ -17,6 +17,7 @@ from db.schema import JobState
 from scp.disk import MEGABYTE, free_bytes
 from wetread import certificates
 from wetread.config import Settings
+from wetread.gpu import by_host
 from wetread.metrics import families as f
 from wetread.metrics.families import Gauge
 from wetread.origin import ConfigError
@@ -105,7 +106,7 @@ def _hosts(running: Sequence[Seen]) -> Iterator[Sample]:
     offsets = {p.host: p.details["clock_offset"] for p in running if "clock_offset" in p.details}
     for host, offset in offsets.items():
         yield Sample(f.CLOCK, (host,), offset)
-    for host, gpus in {p.host: p.details["gpus"] for p in running if "gpus" in p.details}.items():
+    for host, gpus in by_host(running).items():
         yield Sample(f.GPU_PRESENT, (host,), bool(gpus))
         for number, gpu in enumerate(gpus):
             labels = (host, str(number))
