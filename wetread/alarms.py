@@ -154,12 +154,12 @@ def _no_model(facts: Facts) -> Iterator[Alarm]:
 
 
 def _cpu(facts: Facts) -> Iterator[Alarm]:
-    has_gpu = any(each["gpu"] for each in facts["processes"] if not each["silent"])
-    slow = [each["name"] for each in facts["models"] if each["provider"].startswith("CPU")]
-    if has_gpu and slow:
+    for each in facts["models"]:
+        if not (each["beside_gpu"] and each["provider"].startswith("CPU")):
+            continue
         yield Alarm(
             name="cpu-fallback",
-            text=f"a worker's host has a GPU, and {', '.join(slow)} runs on the CPU",
+            text=f"{each['name']} runs on the CPU of a host that has a GPU",
             remedy="install the extra 'cuda' of wetread, or mend the driver; 'wetread models "
             "check' names the provider",
         )

@@ -96,7 +96,6 @@ def _process(seen: Seen) -> dict[str, Any]:
         "seen_at": iso(seen.seen_at),
         "silent": seen.silent,
         "clock_offset": seen.details.get("clock_offset"),
-        "gpu": bool(seen.details.get("gpus")),
         "events": seen.details.get("events", {}),
     }
 
@@ -104,14 +103,15 @@ def _process(seen: Seen) -> dict[str, Any]:
 def _models(seen: Sequence[Seen]) -> list[dict[str, Any]]:
     """Models that workers have loaded, on which device, and how many workers have it there."""
     workers = Counter(
-        (each["name"], each["version"], each["provider"])
+        (each["name"], each["version"], each["provider"], bool(process.details.get("gpus")))
         for process in seen
         if process.role == "work" and not process.silent
         for each in process.details.get("models", [])
     )
+    names = ("name", "version", "provider", "beside_gpu")
     return [
-        {"name": name, "version": number, "provider": provider, "workers": count}
-        for (name, number, provider), count in sorted(workers.items())
+        dict(zip(names, place, strict=True)) | {"workers": count}
+        for place, count in sorted(workers.items())
     ]
 
 

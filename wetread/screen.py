@@ -83,7 +83,8 @@ def _process_line(process: dict[str, Any]) -> str:
 def _model_line(model: dict[str, Any]) -> str:
     workers = "1 worker" if model["workers"] == 1 else f"{model['workers']} workers"
     provider = model["provider"].removesuffix("ExecutionProvider")
-    return f"{model['name']} {model['version']} on {provider} in {workers}"
+    spared = ", beside a GPU," if model["beside_gpu"] and provider == "CPU" else ""
+    return f"{model['name']} {model['version']} on {provider}{spared} in {workers}"
 
 
 def _gpu_line(gpu: dict[str, Any]) -> str:

@@ -15,7 +15,7 @@ def process(role: str, **values: Any) -> dict[str, Any]:
     shown: dict[str, Any] = {
         "role": role, "host": "ai-1", "pid": 7, "version": "1.0", "silent": False,
         "started_at": "2026-03-01T03:00:00+00:00", "seen_at": "2026-03-01T04:00:00+00:00",
-        "clock_offset": 0.1, "gpu": True, "events": {},
+        "clock_offset": 0.1, "events": {},
     }  # fmt: skip
     return shown | values
 
@@ -34,7 +34,7 @@ WELL: dict[str, Any] = {
     "version": "1.0",
     "expected": sorted(ROLES),
     "processes": [process(role) for role in ROLES],
-    "models": [CHEST | {"provider": "CUDAExecutionProvider", "workers": 1}],
+    "models": [CHEST | {"provider": "CUDAExecutionProvider", "beside_gpu": True}],
     "queue": [{"priority": 0, "queued": 3, "oldest_seconds": 60.0}],
     "queued_models": [CHEST | {"queued": 3}],
     "due": {"studies": 0, "oldest_seconds": None},
@@ -77,7 +77,7 @@ CASES: list[tuple[dict[str, Any], list[str]]] = [
         ({"certificates": [WELL["certificates"][0] | {"days_left": -1}]}, ["certificate-expired"]),
         ({"certificates": [{"file": "a.pem", "trouble": "a.pem: cannot be read"}]},
          ["certificate-unreadable"]),
-        ({"models": [CHEST | {"provider": "CPUExecutionProvider", "workers": 1}]},
+        ({"models": [CHEST | {"provider": "CPUExecutionProvider", "beside_gpu": True}]},
          ["cpu-fallback"]),
         ({"processes": [*WELL["processes"], process("web", events={"audit.lost": 2})]},
          ["audit-gap"]),
@@ -92,11 +92,8 @@ def test_an_alarm_is_raised(changed: dict[str, Any], names: list[str]) -> None:
 
 
 def test_a_worker_without_a_gpu_may_use_the_cpu() -> None:
-    facts = WELL | {
-        "processes": [process(role, gpu=False) for role in ROLES],
-        "models": [CHEST | {"provider": "CPUExecutionProvider", "workers": 1}],
-    }
-    assert alarms(facts) == []
+    slow = CHEST | {"provider": "CPUExecutionProvider", "beside_gpu": False}
+    assert alarms(WELL | {"models": [*WELL["models"], slow]}) == []
 
 
 def test_the_alarms_are_listed() -> None:

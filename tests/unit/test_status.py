@@ -181,6 +181,41 @@ def test_a_node_at_work(
     assert "receive runs since" in out
 
 
+def test_a_model_on_the_cpu_is_an_alarm_where_there_is_a_gpu(
+    wetread: Wetread, database: Database
+) -> None:
+    gpu = {"memory_used": 0, "memory_total": 80 * 10**9, "utilization": 0.0}
+    hosts = {
+        "ai-1": ("CUDAExecutionProvider", [gpu]),
+        "ai-2": ("CPUExecutionProvider", []),
+        "ai-3": ("CPUExecutionProvider", [gpu]),
+    }
+
+    def models() -> tuple[list[str], list[str]]:
+        names = [each["name"] for each in as_json(wetread, "status")["alarms"]]
+        lines = wetread("status")[1].splitlines()
+        return names, [each.split(maxsplit=1)[1] for each in lines if each.startswith("model ")]
+
+    def beat(host: str) -> None:
+        provider, gpus = hosts[host]
+        details = {"gpus": gpus, "models": [
+            {"name": "chest", "version": "1", "provider": provider}
+        ]}  # fmt: skip
+        with database.write() as connection:
+            running = Running(owner=host, role="work", host=host, pid=7, version=VERSION)
+            processes.beat(connection, running, details)
+
+    beat("ai-1")
+    beat("ai-2")
+    names, lines = models()
+    assert "cpu-fallback" not in names
+    assert lines == ["chest 1 on CPU in 1 worker", "chest 1 on CUDA in 1 worker"]
+    beat("ai-3")
+    names, lines = models()
+    assert names.count("cpu-fallback") == 1
+    assert "chest 1 on CPU, beside a GPU, in 1 worker" in lines
+
+
 def test_times_are_on_the_clock_of_this_host(monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         patch.setenv("TZ", "Asia/Tokyo")
