@@ -56,10 +56,15 @@ def _listening(folder: Path, settings: Settings, database: Database) -> _Server:
     (folder / new).unlink(missing_ok=True)  # of a process before us, which was killed meanwhile
     with local_socket.address(folder, new) as address:
         server = _Server(address, settings, database)
-    server.inode = (folder / new).stat().st_ino
-    (folder / new).chmod(0o600)
-    # One of a process before us is replaced at once; who connects meanwhile finds it or ours.
-    (folder / new).rename(folder / local_socket.NAME)
+    try:
+        server.inode = (folder / new).stat().st_ino
+        (folder / new).chmod(0o600)
+        # One of a process before us is replaced at once; who connects meanwhile finds it or ours.
+        (folder / new).rename(folder / local_socket.NAME)
+    except OSError:
+        server.server_close()
+        (folder / new).unlink(missing_ok=True)
+        raise
     return server
 
 

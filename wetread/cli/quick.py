@@ -17,6 +17,7 @@ from wetread.origin import ConfigError, Origin
 from wetread.version import VERSION
 
 _PATIENCE_SECONDS = 3.0
+_FAILED = 1  # Exit.FAILED, whose module is slow to import
 
 
 class Call:
@@ -72,10 +73,11 @@ def status(options: list[str]) -> int | None:
     try:
         sys.stdout.write(text)
         sys.stdout.flush()
-    except BrokenPipeError:  # a pager was left; or Python would complain when it ends
+    except BrokenPipeError:
+        # Who read left. Python writes once more when it ends, and would complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    return 1 if call.check and alarms else 0
+        return _FAILED
+    return _FAILED if call.check and alarms else 0
 
 
 def _ask(call: Call) -> tuple[str, int] | None:
